@@ -447,9 +447,13 @@ type OrchestratorWork struct {
 	// position counts the history events that come before newEvents.
 	Position uint64 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
 	// hasHistory says that pastEvents is the whole history (position events).
-	HasHistory bool             `protobuf:"varint,5,opt,name=hasHistory,proto3" json:"hasHistory,omitempty"`
-	PastEvents *history.History `protobuf:"bytes,6,opt,name=pastEvents,proto3" json:"pastEvents,omitempty"`
-	NewEvents  *history.History `protobuf:"bytes,7,opt,name=newEvents,proto3" json:"newEvents,omitempty"`
+	HasHistory bool `protobuf:"varint,5,opt,name=hasHistory,proto3" json:"hasHistory,omitempty"`
+	// pastEvents and newEvents are each one encoded durafunc.history.v1.History. A
+	// message field and a bytes field are the same on the wire; as bytes the host
+	// passes on what the engine encoded without decoding it. An encoded History
+	// appended to another is one History with the events of both.
+	PastEvents []byte `protobuf:"bytes,6,opt,name=pastEvents,proto3" json:"pastEvents,omitempty"`
+	NewEvents  []byte `protobuf:"bytes,7,opt,name=newEvents,proto3" json:"newEvents,omitempty"`
 	// name is the orchestrator to run; repeated from ExecutionStarted.
 	Name          string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -521,14 +525,14 @@ func (x *OrchestratorWork) GetHasHistory() bool {
 	return false
 }
 
-func (x *OrchestratorWork) GetPastEvents() *history.History {
+func (x *OrchestratorWork) GetPastEvents() []byte {
 	if x != nil {
 		return x.PastEvents
 	}
 	return nil
 }
 
-func (x *OrchestratorWork) GetNewEvents() *history.History {
+func (x *OrchestratorWork) GetNewEvents() []byte {
 	if x != nil {
 		return x.NewEvents
 	}
@@ -1560,7 +1564,7 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"activities\x18\x02 \x03(\v2\".durafunc.plugin.v1.ActivityResultR\n" +
 	"activities\x12.\n" +
 	"\x12orchestratorCredit\x18\x03 \x01(\rR\x12orchestratorCredit\x12&\n" +
-	"\x0eactivityCredit\x18\x04 \x01(\rR\x0eactivityCredit\"\xb2\x02\n" +
+	"\x0eactivityCredit\x18\x04 \x01(\rR\x0eactivityCredit\"\xf6\x01\n" +
 	"\x10OrchestratorWork\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x12\x1e\n" +
 	"\n" +
@@ -1570,11 +1574,11 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\bposition\x18\x04 \x01(\x04R\bposition\x12\x1e\n" +
 	"\n" +
 	"hasHistory\x18\x05 \x01(\bR\n" +
-	"hasHistory\x12<\n" +
+	"hasHistory\x12\x1e\n" +
 	"\n" +
-	"pastEvents\x18\x06 \x01(\v2\x1c.durafunc.history.v1.HistoryR\n" +
-	"pastEvents\x12:\n" +
-	"\tnewEvents\x18\a \x01(\v2\x1c.durafunc.history.v1.HistoryR\tnewEvents\x12\x12\n" +
+	"pastEvents\x18\x06 \x01(\fR\n" +
+	"pastEvents\x12\x1c\n" +
+	"\tnewEvents\x18\a \x01(\fR\tnewEvents\x12\x12\n" +
 	"\x04name\x18\b \x01(\tR\x04name\"\xa4\x02\n" +
 	"\x12OrchestratorResult\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x12$\n" +
@@ -1712,12 +1716,11 @@ var file_plugins_protocol_protocol_proto_goTypes = []any{
 	(*PutFileRequest)(nil),             // 21: durafunc.plugin.v1.PutFileRequest
 	(*PutFileResponse)(nil),            // 22: durafunc.plugin.v1.PutFileResponse
 	nil,                                // 23: durafunc.plugin.v1.StartInstanceRequest.TagsEntry
-	(*history.History)(nil),            // 24: durafunc.history.v1.History
-	(*history.OrchestratorAction)(nil), // 25: durafunc.history.v1.OrchestratorAction
-	(*wrapperspb.StringValue)(nil),     // 26: google.protobuf.StringValue
-	(*history.TaskFailureDetails)(nil), // 27: durafunc.history.v1.TaskFailureDetails
-	(*timestamppb.Timestamp)(nil),      // 28: google.protobuf.Timestamp
-	(history.OrchestrationStatus)(0),   // 29: durafunc.history.v1.OrchestrationStatus
+	(*history.OrchestratorAction)(nil), // 24: durafunc.history.v1.OrchestratorAction
+	(*wrapperspb.StringValue)(nil),     // 25: google.protobuf.StringValue
+	(*history.TaskFailureDetails)(nil), // 26: durafunc.history.v1.TaskFailureDetails
+	(*timestamppb.Timestamp)(nil),      // 27: google.protobuf.Timestamp
+	(history.OrchestrationStatus)(0),   // 28: durafunc.history.v1.OrchestrationStatus
 }
 var file_plugins_protocol_protocol_proto_depIdxs = []int32{
 	2,  // 0: durafunc.plugin.v1.DescribeResponse.functions:type_name -> durafunc.plugin.v1.Function
@@ -1726,51 +1729,49 @@ var file_plugins_protocol_protocol_proto_depIdxs = []int32{
 	8,  // 3: durafunc.plugin.v1.HostFrame.activities:type_name -> durafunc.plugin.v1.ActivityWork
 	7,  // 4: durafunc.plugin.v1.AppFrame.orchestrators:type_name -> durafunc.plugin.v1.OrchestratorResult
 	9,  // 5: durafunc.plugin.v1.AppFrame.activities:type_name -> durafunc.plugin.v1.ActivityResult
-	24, // 6: durafunc.plugin.v1.OrchestratorWork.pastEvents:type_name -> durafunc.history.v1.History
-	24, // 7: durafunc.plugin.v1.OrchestratorWork.newEvents:type_name -> durafunc.history.v1.History
-	25, // 8: durafunc.plugin.v1.OrchestratorResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
-	26, // 9: durafunc.plugin.v1.OrchestratorResult.customStatus:type_name -> google.protobuf.StringValue
-	27, // 10: durafunc.plugin.v1.OrchestratorResult.nonDeterminism:type_name -> durafunc.history.v1.TaskFailureDetails
-	26, // 11: durafunc.plugin.v1.ActivityWork.version:type_name -> google.protobuf.StringValue
-	26, // 12: durafunc.plugin.v1.ActivityWork.input:type_name -> google.protobuf.StringValue
-	26, // 13: durafunc.plugin.v1.ActivityResult.result:type_name -> google.protobuf.StringValue
-	27, // 14: durafunc.plugin.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	26, // 15: durafunc.plugin.v1.StartInstanceRequest.input:type_name -> google.protobuf.StringValue
-	26, // 16: durafunc.plugin.v1.StartInstanceRequest.version:type_name -> google.protobuf.StringValue
-	28, // 17: durafunc.plugin.v1.StartInstanceRequest.startAt:type_name -> google.protobuf.Timestamp
-	23, // 18: durafunc.plugin.v1.StartInstanceRequest.tags:type_name -> durafunc.plugin.v1.StartInstanceRequest.TagsEntry
-	14, // 19: durafunc.plugin.v1.GetInstanceResponse.status:type_name -> durafunc.plugin.v1.InstanceStatus
-	29, // 20: durafunc.plugin.v1.InstanceStatus.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	28, // 21: durafunc.plugin.v1.InstanceStatus.createdTime:type_name -> google.protobuf.Timestamp
-	28, // 22: durafunc.plugin.v1.InstanceStatus.lastUpdatedTime:type_name -> google.protobuf.Timestamp
-	26, // 23: durafunc.plugin.v1.InstanceStatus.input:type_name -> google.protobuf.StringValue
-	26, // 24: durafunc.plugin.v1.InstanceStatus.output:type_name -> google.protobuf.StringValue
-	26, // 25: durafunc.plugin.v1.InstanceStatus.customStatus:type_name -> google.protobuf.StringValue
-	27, // 26: durafunc.plugin.v1.InstanceStatus.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	26, // 27: durafunc.plugin.v1.RaiseEventRequest.input:type_name -> google.protobuf.StringValue
-	0,  // 28: durafunc.plugin.v1.FunctionApp.Describe:input_type -> durafunc.plugin.v1.DescribeRequest
-	4,  // 29: durafunc.plugin.v1.FunctionApp.Work:input_type -> durafunc.plugin.v1.HostFrame
-	10, // 30: durafunc.plugin.v1.HostServices.StartInstance:input_type -> durafunc.plugin.v1.StartInstanceRequest
-	12, // 31: durafunc.plugin.v1.HostServices.GetInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
-	12, // 32: durafunc.plugin.v1.HostServices.WaitForInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
-	15, // 33: durafunc.plugin.v1.HostServices.RaiseEvent:input_type -> durafunc.plugin.v1.RaiseEventRequest
-	17, // 34: durafunc.plugin.v1.HostServices.TerminateInstance:input_type -> durafunc.plugin.v1.TerminateInstanceRequest
-	19, // 35: durafunc.plugin.v1.HostServices.PurgeInstance:input_type -> durafunc.plugin.v1.PurgeInstanceRequest
-	21, // 36: durafunc.plugin.v1.HostServices.PutFile:input_type -> durafunc.plugin.v1.PutFileRequest
-	1,  // 37: durafunc.plugin.v1.FunctionApp.Describe:output_type -> durafunc.plugin.v1.DescribeResponse
-	5,  // 38: durafunc.plugin.v1.FunctionApp.Work:output_type -> durafunc.plugin.v1.AppFrame
-	11, // 39: durafunc.plugin.v1.HostServices.StartInstance:output_type -> durafunc.plugin.v1.StartInstanceResponse
-	13, // 40: durafunc.plugin.v1.HostServices.GetInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
-	13, // 41: durafunc.plugin.v1.HostServices.WaitForInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
-	16, // 42: durafunc.plugin.v1.HostServices.RaiseEvent:output_type -> durafunc.plugin.v1.RaiseEventResponse
-	18, // 43: durafunc.plugin.v1.HostServices.TerminateInstance:output_type -> durafunc.plugin.v1.TerminateInstanceResponse
-	20, // 44: durafunc.plugin.v1.HostServices.PurgeInstance:output_type -> durafunc.plugin.v1.PurgeInstanceResponse
-	22, // 45: durafunc.plugin.v1.HostServices.PutFile:output_type -> durafunc.plugin.v1.PutFileResponse
-	37, // [37:46] is the sub-list for method output_type
-	28, // [28:37] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	24, // 6: durafunc.plugin.v1.OrchestratorResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
+	25, // 7: durafunc.plugin.v1.OrchestratorResult.customStatus:type_name -> google.protobuf.StringValue
+	26, // 8: durafunc.plugin.v1.OrchestratorResult.nonDeterminism:type_name -> durafunc.history.v1.TaskFailureDetails
+	25, // 9: durafunc.plugin.v1.ActivityWork.version:type_name -> google.protobuf.StringValue
+	25, // 10: durafunc.plugin.v1.ActivityWork.input:type_name -> google.protobuf.StringValue
+	25, // 11: durafunc.plugin.v1.ActivityResult.result:type_name -> google.protobuf.StringValue
+	26, // 12: durafunc.plugin.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	25, // 13: durafunc.plugin.v1.StartInstanceRequest.input:type_name -> google.protobuf.StringValue
+	25, // 14: durafunc.plugin.v1.StartInstanceRequest.version:type_name -> google.protobuf.StringValue
+	27, // 15: durafunc.plugin.v1.StartInstanceRequest.startAt:type_name -> google.protobuf.Timestamp
+	23, // 16: durafunc.plugin.v1.StartInstanceRequest.tags:type_name -> durafunc.plugin.v1.StartInstanceRequest.TagsEntry
+	14, // 17: durafunc.plugin.v1.GetInstanceResponse.status:type_name -> durafunc.plugin.v1.InstanceStatus
+	28, // 18: durafunc.plugin.v1.InstanceStatus.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	27, // 19: durafunc.plugin.v1.InstanceStatus.createdTime:type_name -> google.protobuf.Timestamp
+	27, // 20: durafunc.plugin.v1.InstanceStatus.lastUpdatedTime:type_name -> google.protobuf.Timestamp
+	25, // 21: durafunc.plugin.v1.InstanceStatus.input:type_name -> google.protobuf.StringValue
+	25, // 22: durafunc.plugin.v1.InstanceStatus.output:type_name -> google.protobuf.StringValue
+	25, // 23: durafunc.plugin.v1.InstanceStatus.customStatus:type_name -> google.protobuf.StringValue
+	26, // 24: durafunc.plugin.v1.InstanceStatus.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	25, // 25: durafunc.plugin.v1.RaiseEventRequest.input:type_name -> google.protobuf.StringValue
+	0,  // 26: durafunc.plugin.v1.FunctionApp.Describe:input_type -> durafunc.plugin.v1.DescribeRequest
+	4,  // 27: durafunc.plugin.v1.FunctionApp.Work:input_type -> durafunc.plugin.v1.HostFrame
+	10, // 28: durafunc.plugin.v1.HostServices.StartInstance:input_type -> durafunc.plugin.v1.StartInstanceRequest
+	12, // 29: durafunc.plugin.v1.HostServices.GetInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
+	12, // 30: durafunc.plugin.v1.HostServices.WaitForInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
+	15, // 31: durafunc.plugin.v1.HostServices.RaiseEvent:input_type -> durafunc.plugin.v1.RaiseEventRequest
+	17, // 32: durafunc.plugin.v1.HostServices.TerminateInstance:input_type -> durafunc.plugin.v1.TerminateInstanceRequest
+	19, // 33: durafunc.plugin.v1.HostServices.PurgeInstance:input_type -> durafunc.plugin.v1.PurgeInstanceRequest
+	21, // 34: durafunc.plugin.v1.HostServices.PutFile:input_type -> durafunc.plugin.v1.PutFileRequest
+	1,  // 35: durafunc.plugin.v1.FunctionApp.Describe:output_type -> durafunc.plugin.v1.DescribeResponse
+	5,  // 36: durafunc.plugin.v1.FunctionApp.Work:output_type -> durafunc.plugin.v1.AppFrame
+	11, // 37: durafunc.plugin.v1.HostServices.StartInstance:output_type -> durafunc.plugin.v1.StartInstanceResponse
+	13, // 38: durafunc.plugin.v1.HostServices.GetInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
+	13, // 39: durafunc.plugin.v1.HostServices.WaitForInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
+	16, // 40: durafunc.plugin.v1.HostServices.RaiseEvent:output_type -> durafunc.plugin.v1.RaiseEventResponse
+	18, // 41: durafunc.plugin.v1.HostServices.TerminateInstance:output_type -> durafunc.plugin.v1.TerminateInstanceResponse
+	20, // 42: durafunc.plugin.v1.HostServices.PurgeInstance:output_type -> durafunc.plugin.v1.PurgeInstanceResponse
+	22, // 43: durafunc.plugin.v1.HostServices.PutFile:output_type -> durafunc.plugin.v1.PutFileResponse
+	35, // [35:44] is the sub-list for method output_type
+	26, // [26:35] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_plugins_protocol_protocol_proto_init() }

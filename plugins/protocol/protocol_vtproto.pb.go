@@ -445,47 +445,17 @@ func (m *OrchestratorWork) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x42
 	}
-	if m.NewEvents != nil {
-		if vtmsg, ok := interface{}(m.NewEvents).(interface {
-			MarshalToSizedBufferVT([]byte) (int, error)
-		}); ok {
-			size, err := vtmsg.MarshalToSizedBufferVT(dAtA[:i])
-			if err != nil {
-				return 0, err
-			}
-			i -= size
-			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
-		} else {
-			encoded, err := proto.Marshal(m.NewEvents)
-			if err != nil {
-				return 0, err
-			}
-			i -= len(encoded)
-			copy(dAtA[i:], encoded)
-			i = protohelpers.EncodeVarint(dAtA, i, uint64(len(encoded)))
-		}
+	if len(m.NewEvents) > 0 {
+		i -= len(m.NewEvents)
+		copy(dAtA[i:], m.NewEvents)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.NewEvents)))
 		i--
 		dAtA[i] = 0x3a
 	}
-	if m.PastEvents != nil {
-		if vtmsg, ok := interface{}(m.PastEvents).(interface {
-			MarshalToSizedBufferVT([]byte) (int, error)
-		}); ok {
-			size, err := vtmsg.MarshalToSizedBufferVT(dAtA[:i])
-			if err != nil {
-				return 0, err
-			}
-			i -= size
-			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
-		} else {
-			encoded, err := proto.Marshal(m.PastEvents)
-			if err != nil {
-				return 0, err
-			}
-			i -= len(encoded)
-			copy(dAtA[i:], encoded)
-			i = protohelpers.EncodeVarint(dAtA, i, uint64(len(encoded)))
-		}
+	if len(m.PastEvents) > 0 {
+		i -= len(m.PastEvents)
+		copy(dAtA[i:], m.PastEvents)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.PastEvents)))
 		i--
 		dAtA[i] = 0x32
 	}
@@ -1695,24 +1665,12 @@ func (m *OrchestratorWork) SizeVT() (n int) {
 	if m.HasHistory {
 		n += 2
 	}
-	if m.PastEvents != nil {
-		if size, ok := interface{}(m.PastEvents).(interface {
-			SizeVT() int
-		}); ok {
-			l = size.SizeVT()
-		} else {
-			l = proto.Size(m.PastEvents)
-		}
+	l = len(m.PastEvents)
+	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.NewEvents != nil {
-		if size, ok := interface{}(m.NewEvents).(interface {
-			SizeVT() int
-		}); ok {
-			l = size.SizeVT()
-		} else {
-			l = proto.Size(m.NewEvents)
-		}
+	l = len(m.NewEvents)
+	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	l = len(m.Name)
@@ -3235,7 +3193,7 @@ func (m *OrchestratorWork) UnmarshalVT(dAtA []byte) error {
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field PastEvents", wireType)
 			}
-			var msglen int
+			var byteLen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -3245,41 +3203,31 @@ func (m *OrchestratorWork) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				msglen |= int(b&0x7F) << shift
+				byteLen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			if msglen < 0 {
+			if byteLen < 0 {
 				return protohelpers.ErrInvalidLength
 			}
-			postIndex := iNdEx + msglen
+			postIndex := iNdEx + byteLen
 			if postIndex < 0 {
 				return protohelpers.ErrInvalidLength
 			}
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
+			m.PastEvents = append(m.PastEvents[:0], dAtA[iNdEx:postIndex]...)
 			if m.PastEvents == nil {
-				m.PastEvents = &history.History{}
-			}
-			if unmarshal, ok := interface{}(m.PastEvents).(interface {
-				UnmarshalVT([]byte) error
-			}); ok {
-				if err := unmarshal.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
-					return err
-				}
-			} else {
-				if err := proto.Unmarshal(dAtA[iNdEx:postIndex], m.PastEvents); err != nil {
-					return err
-				}
+				m.PastEvents = []byte{}
 			}
 			iNdEx = postIndex
 		case 7:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field NewEvents", wireType)
 			}
-			var msglen int
+			var byteLen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -3289,34 +3237,24 @@ func (m *OrchestratorWork) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				msglen |= int(b&0x7F) << shift
+				byteLen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			if msglen < 0 {
+			if byteLen < 0 {
 				return protohelpers.ErrInvalidLength
 			}
-			postIndex := iNdEx + msglen
+			postIndex := iNdEx + byteLen
 			if postIndex < 0 {
 				return protohelpers.ErrInvalidLength
 			}
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
+			m.NewEvents = append(m.NewEvents[:0], dAtA[iNdEx:postIndex]...)
 			if m.NewEvents == nil {
-				m.NewEvents = &history.History{}
-			}
-			if unmarshal, ok := interface{}(m.NewEvents).(interface {
-				UnmarshalVT([]byte) error
-			}); ok {
-				if err := unmarshal.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
-					return err
-				}
-			} else {
-				if err := proto.Unmarshal(dAtA[iNdEx:postIndex], m.NewEvents); err != nil {
-					return err
-				}
+				m.NewEvents = []byte{}
 			}
 			iNdEx = postIndex
 		case 8:
