@@ -1,0 +1,119 @@
+# Everything one does with this repository; `make` alone lists it.
+#
+#   STORE=file|minio   which store run and demo use (default file)
+#   PORT=7071          where run listens
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+STORE   ?= file
+PORT    ?= 7071
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# The last commit of upstream MinIO: there are no newer releases (ADR 0011).
+MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
+
+# What also runs under the race detector; -short keeps it to a few minutes.
+RACE      ?= ./taskhub/... ./plugins/... ./host/... ./bindings/... ./trigger/...
+TESTFLAGS ?=
+
+SAMPLES := $(dir $(wildcard samples/*/main.go))
+
+ifeq ($(STORE),minio)
+  # Starts MinIO unless one answers, creates the bucket, and runs what follows
+  # with the environment that points a host at it.
+  WITH_STORE   := bin/with-minio --
+  STORE_NEEDS  := bin/minio with-minio
+else ifneq ($(STORE),file)
+  $(error STORE=$(STORE): must be file or minio)
+endif
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  STORE=minio makes run and demo use MinIO instead of files."
+
+.PHONY: build
+build: ## build the host: bin/durafunc
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/durafunc ./cmd/durafunc
+
+.PHONY: samples
+samples: ## build the sample function apps: bin/samples/<name>
+	@mkdir -p bin/samples
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/samples/ $(addprefix ./,$(SAMPLES))
+
+.PHONY: deploy
+deploy: samples ## copy samples/provisioning into functions/
+	@mkdir -p functions
+	@cmp -s bin/samples/provisioning functions/provisioning || install -m 755 bin/samples/provisioning functions/provisioning
+
+.PHONY: run
+run: build deploy $(STORE_NEEDS) ## run the host with samples/provisioning on 127.0.0.1:7071
+	@exec $(WITH_STORE) bin/durafunc start --root . --address 127.0.0.1 --port $(PORT)
+
+.PHONY: demo
+demo: build deploy $(STORE_NEEDS) ## provision five devices from start to finish, and show it
+	@go build -trimpath -o bin/demo ./samples/provisioning/demo
+	@exec $(WITH_STORE) bin/demo --host-binary bin/durafunc --root .
+
+.PHONY: test
+test: build samples bin/minio ## every test, on files and on a real MinIO
+	DURAFUNC_REQUIRE_MINIO=1 go test -timeout 20m $(TESTFLAGS) ./... ./.ci/minio
+	DURAFUNC_REQUIRE_MINIO=1 go test -timeout 20m -race -short $(TESTFLAGS) $(RACE)
+
+.PHONY: check
+check: ## format, vet, module file, lint with the import rules
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "not gofmt-clean:"; echo "$$out"; exit 1; }
+	go vet ./... ./.ci/minio
+	go mod tidy -diff
+	$(MAKE) --no-print-directory lint
+
+.PHONY: lint
+lint: bin/golangci-lint ## golangci-lint with the import rules alone
+	bin/golangci-lint run ./... ./.ci/minio
+
+.PHONY: bench
+bench: ## Go benchmarks of every package
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+.PHONY: chaos
+chaos: build samples bin/minio ## the crash tests in their long form
+	DURAFUNC_REQUIRE_MINIO=1 DURAFUNC_CHAOS=long go test -count 1 -timeout 60m -v -run 'Chaos|Crash' ./...
+
+.PHONY: minio
+minio: bin/minio with-minio ## run MinIO with a bucket on 127.0.0.1:9000
+	@exec bin/with-minio
+
+.PHONY: minio-bin
+minio-bin: bin/minio ## build MinIO once: bin/minio
+
+bin/minio:
+	@mkdir -p bin
+	@echo "building MinIO once, which takes some minutes"
+	GOBIN=$(CURDIR)/bin CGO_ENABLED=0 go install -trimpath -ldflags '-s -w' github.com/minio/minio@$(MINIO_VERSION)
+
+.PHONY: with-minio
+with-minio:
+	@mkdir -p bin
+	@go build -trimpath -o bin/with-minio ./.ci/minio
+
+bin/golangci-lint: .ci/tools/go.mod .ci/tools/go.sum
+	@mkdir -p bin
+	@echo "building golangci-lint once, which takes some minutes"
+	cd .ci/tools && go build -trimpath -ldflags '-s -w' -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: generate
+generate: ## regenerate *.pb.go from *.proto, with pinned tools in bin/tools
+	GOBIN=$(CURDIR)/bin/tools go install github.com/bufbuild/buf/cmd/buf@v1.75.0
+	GOBIN=$(CURDIR)/bin/tools go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.36.12
+	GOBIN=$(CURDIR)/bin/tools go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
+	GOBIN=$(CURDIR)/bin/tools go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@v0.6.1-0.20240319094008-0393e58bdf10
+	PATH=$(CURDIR)/bin/tools:$$PATH buf generate --template .ci/buf.gen.yaml
+
+.PHONY: clean
+clean: ## remove what was built; state in .durafunc/ and cached tools stay
+	rm -rf bin/durafunc bin/demo bin/with-minio bin/samples functions/provisioning
