@@ -25,7 +25,7 @@ type Tag string
 type Entry struct {
 	Key      string
 	Size     int64
-	Tag      Tag
+	Tag      Tag       // empty on a store that would have to read the object for it (file)
 	Modified time.Time // by the store's clock
 }
 
