@@ -32,6 +32,8 @@ type Episode struct {
 	HasHistory bool
 	Past       [][]byte // encoded history.History messages, to be read as if concatenated
 	New        []byte   // one encoded history.History
+	// Payloads says that events may hold payload references.
+	Payloads bool
 }
 
 // EpisodeResult ends an Episode. Exactly one of its groups is meant, in this order.

@@ -1,0 +1,183 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/work"
+)
+
+// startTask is the task number under which a scheduled start waits.
+const startTask = -1
+
+// openTask is something that an instance asked for and that has not ended.
+type openTask struct {
+	row       *OpenTask
+	persisted bool
+	activity  *activity // the call that is out, if it is one
+}
+
+// activity is a call that is out with an app.
+type activity struct {
+	inst    *instance
+	task    int32
+	token   work.Token
+	attempt int
+	deaths  int
+}
+
+func decodeTask(i *instance, task int32, value []byte) (*openTask, error) {
+	t := &openTask{persisted: true, row: &OpenTask{}}
+	if err := t.row.UnmarshalVT(value); err != nil {
+		return nil, err
+	}
+	if t.row.Kind == nil {
+		return nil, fmt.Errorf("instance %q: task %d has no kind", i.row.Id, task)
+	}
+	return t, nil
+}
+
+// openTasks lists the open tasks in the order of their numbers.
+func (i *instance) openTasks() []int32 {
+	tasks := make([]int32, 0, len(i.open))
+	for t := range i.open {
+		tasks = append(tasks, t)
+	}
+	slices.Sort(tasks)
+	return tasks
+}
+
+// addTask opens a task.
+func (c *Core) addTask(i *instance, task int32, row *OpenTask) *openTask {
+	t := &openTask{row: row}
+	i.open[task] = t
+	i.newTasks = append(i.newTasks, task)
+	c.touch(i)
+	return t
+}
+
+// closeTask forgets a task that has ended or is no longer wanted.
+func (c *Core) closeTask(i *instance, task int32) {
+	t := i.open[task]
+	if t == nil {
+		return
+	}
+	delete(i.open, task)
+	if t.persisted {
+		c.batch.Delete(taskKey(i.num, task))
+	}
+	if t.activity != nil {
+		delete(c.activities, t.activity.token.Serial)
+		i.activities--
+	}
+	if timer := t.row.GetTimer(); timer != nil {
+		c.timers.drop(timerEntry{due: timer.Due, num: i.num, task: task})
+	}
+	c.touch(i)
+}
+
+// closeTasks ends everything that an execution left open: timers are dropped,
+// results that still come are late, the contexts of running activities are
+// cancelled (F§14 D2 and 1.15).
+func (c *Core) closeTasks(i *instance) {
+	for _, task := range i.openTasks() {
+		if a := i.open[task].activity; a != nil {
+			c.effects.Work.Cancels = append(c.effects.Work.Cancels, a.token)
+		}
+		c.closeTask(i, task)
+	}
+}
+
+// dispatch hands an open activity out, after the commit.
+func (c *Core) dispatch(i *instance, task int32, t *openTask, attempt, deaths int) {
+	a := &activity{inst: i, task: task, token: c.token(), attempt: attempt, deaths: deaths}
+	if t.activity != nil {
+		delete(c.activities, t.activity.token.Serial)
+	} else {
+		i.activities++
+	}
+	t.activity = a
+	c.activities[a.token.Serial] = a
+	row := t.row.GetActivity()
+	c.effects.Work.Activities = append(c.effects.Work.Activities, &work.Activity{
+		Token: a.token, Instance: i.row.Id, Execution: i.row.Execution, TaskID: task,
+		Name: row.Name, Version: row.Version, Input: row.Input, Attempt: attempt,
+	})
+}
+
+// loadTasks finds the timers and the unfinished activities after a recovery. Loading
+// an instance dispatches its activities again (adoptTasks).
+func (c *Core) loadTasks(int64) error {
+	for e, err := range c.state.Scan([]byte{keyTask}, []byte{keyTask + 1}) {
+		if err != nil {
+			return err
+		}
+		num, task := taskOfKey(e.Key)
+		var row OpenTask
+		if err := row.UnmarshalVT(e.Value); err != nil {
+			return fmt.Errorf("partition %d: task %d of instance %d: %w", c.cfg.Partition, task, num, err)
+		}
+		switch k := row.Kind.(type) {
+		case *OpenTask_Timer:
+			c.timers.add(timerEntry{due: k.Timer.Due, num: num, task: task})
+		case *OpenTask_Activity:
+			c.byNum(num)
+		}
+	}
+	return c.err
+}
+
+// adoptTasks dispatches the open activities of an instance that was just loaded. An
+// instance with activities out never leaves memory, so this is after a recovery:
+// whoever ran them answers to an older epoch.
+func (c *Core) adoptTasks(i *instance) {
+	for _, task := range i.openTasks() {
+		if t := i.open[task]; t.row.GetActivity() != nil {
+			c.dispatch(i, task, t, int(t.row.GetActivity().Attempt)+1, 0)
+		}
+	}
+}
+
+// ActivityDone takes the result of an activity. A result whose token is not out is
+// late and dropped.
+func (c *Core) ActivityDone(now int64, r *work.ActivityResult) {
+	a := c.activities[r.Token.Serial]
+	if a == nil || r.Token != a.token || c.err != nil {
+		return
+	}
+	i, t := a.inst, a.inst.open[a.task]
+	if r.Abandoned {
+		c.abandoned(now, i, t, a, r)
+		return
+	}
+	e := newEvent(noTask, now)
+	if r.Failure != nil {
+		e.EventType = &history.HistoryEvent_TaskFailed{TaskFailed: &history.TaskFailedEvent{
+			TaskScheduledId: a.task, FailureDetails: r.Failure,
+		}}
+	} else {
+		c.own(i, r.Result)
+		e.EventType = &history.HistoryEvent_TaskCompleted{TaskCompleted: &history.TaskCompletedEvent{
+			TaskScheduledId: a.task, Result: text(r.Result),
+		}}
+	}
+	c.closeTask(i, a.task)
+	c.push(i, e)
+}
+
+// abandoned hands an activity out again, or fails it when the app dies under it
+// again and again (F§14 A7).
+func (c *Core) abandoned(now int64, i *instance, t *openTask, a *activity, r *work.ActivityResult) {
+	deaths := a.deaths
+	if r.Died {
+		deaths++
+	}
+	if deaths >= c.cfg.MaxDeaths {
+		name := t.row.GetActivity().Name
+		c.ActivityDone(now, &work.ActivityResult{Token: a.token, Failure: failure(ErrorTypeQuarantined,
+			"activity %q: the function app died %d times while it ran this call", name, deaths)})
+		return
+	}
+	c.dispatch(i, a.task, t, a.attempt+1, deaths)
+}
