@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeAPI plays a host with one parent and its children: a child completes when
+// its acknowledgement arrives, the parent when all children have.
+type fakeAPI struct {
+	*httptest.Server
+	mu       sync.Mutex
+	acks     map[string]map[string]any // by child id
+	children int
+	broken   string // a child whose package cannot be downloaded
+}
+
+const parentID = "demo-1"
+
+func newFakeAPI(t *testing.T, children int) *fakeAPI {
+	f := &fakeAPI{acks: map[string]map[string]any{}, children: children}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+api+"/instances/"+parentID, f.parent)
+	mux.HandleFunc("GET "+api+"/instances", f.list)
+	mux.HandleFunc("POST "+api+"/instances/{id}/raiseEvent/DownloadCompletedAck", f.raise)
+	mux.HandleFunc("GET /files/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if r.PathValue("id") == f.broken {
+			http.Error(w, "gone", http.StatusGone)
+			return
+		}
+		fmt.Fprint(w, "package of ", r.PathValue("id"))
+	})
+	f.Server = httptest.NewServer(mux)
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *fakeAPI) parent(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.acks) == f.children {
+		fmt.Fprintf(w, `{"instanceId":%q,"runtimeStatus":"Completed","output":"all"}`, parentID)
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+	fmt.Fprintf(w, `{"instanceId":%q,"runtimeStatus":"Running"}`, parentID)
+}
+
+func (f *fakeAPI) list(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("instanceIdPrefix") != parentID {
+		http.Error(w, "wrong prefix", http.StatusBadRequest)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := []map[string]any{{"instanceId": parentID, "runtimeStatus": "Running"}}
+	for i := f.children; i > 0; i-- {
+		id := fmt.Sprintf("%s-%d", parentID, i)
+		child := map[string]any{"instanceId": id, "runtimeStatus": "Running",
+			"customStatus": device{ID: fmt.Sprint("device-", i), PackageURL: f.URL + "/files/" + id}}
+		if f.acks[id] != nil {
+			child["runtimeStatus"] = "Completed"
+		}
+		list = append(list, child)
+	}
+	_ = json.NewEncoder(w).Encode(list)
+}
+
+func (f *fakeAPI) raise(w http.ResponseWriter, r *http.Request) {
+	var ack map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&ack); err != nil || r.Header.Get("Content-Type") != "application/json" {
+		http.Error(w, "not JSON", http.StatusBadRequest)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.acks[r.PathValue("id")] != nil {
+		http.Error(w, "acknowledged twice", http.StatusGone)
+		return
+	}
+	f.acks[r.PathValue("id")] = ack
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
+	f := newFakeAPI(t, 3)
+	var out bytes.Buffer
+	final, err := playDevices(t.Context(), client{f.URL}, parentID, newProgress(&out, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if final.RuntimeStatus != "Completed" {
+		t.Errorf("final status %q", final.RuntimeStatus)
+	}
+	for i := 1; i <= 3; i++ {
+		id := fmt.Sprintf("%s-%d", parentID, i)
+		if want := float64(len("package of " + id)); f.acks[id]["bytes"] != want {
+			t.Errorf("%s acknowledged %v, want %v bytes: what it downloaded", id, f.acks[id], want)
+		}
+		if want := fmt.Sprintf("device-%d    flow Completed", i); !strings.Contains(out.String(), want) {
+			t.Errorf("progress lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestPlayDevicesNamesTheDeviceThatFailed(t *testing.T) {
+	f := newFakeAPI(t, 2)
+	f.broken = parentID + "-2"
+	_, err := playDevices(t.Context(), client{f.URL}, parentID, newProgress(&bytes.Buffer{}, false))
+	if err == nil || !strings.Contains(err.Error(), "device-2") || !strings.Contains(err.Error(), "410") {
+		t.Errorf("got %v, want an error that names device-2 and 410", err)
+	}
+}
+
+func TestReportMustNameEveryDevice(t *testing.T) {
+	tests := []struct {
+		name, status, output, want string
+	}{
+		{"all provisioned", "Completed", `{"devices":1,"receipts":[{"device":"d","provisioned":true}]}`, ""},
+		{"receipt missing", "Completed", `{"devices":1,"receipts":[]}`, "0 receipts"},
+		{"silent device", "Completed", `{"devices":1,"receipts":[{"device":"d","provisioned":false}]}`, "device d was not provisioned"},
+		{"failed", "Failed", `"no inventory"`, "no inventory"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := printReport(&bytes.Buffer{}, &status{RuntimeStatus: tt.status, Output: json.RawMessage(tt.output)}, 1)
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("got %v, want no error", err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestProgressOnATerminalRedraws(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out, true)
+	p.set("b", "one")
+	p.set("a", "two")
+	p.end("b", "done")
+	p.set("b", "late") // ignored
+	want := "\r\x1b[K  · b           one\n" +
+		"\x1b[1A\r\x1b[K  · a           two\n\r\x1b[K  · b           one\n" +
+		"\x1b[2A\r\x1b[K  · a           two\n\r\x1b[K  ✓ b           done\n"
+	if out.String() != want {
+		t.Errorf("got %q\nwant %q", out.String(), want)
+	}
+}
+
+// script writes an executable that stands in for the host.
+func script(t *testing.T, text string) (binary, root string) {
+	t.Helper()
+	dir := t.TempDir()
+	binary = filepath.Join(dir, "host")
+	if err := os.WriteFile(binary, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return binary, dir
+}
+
+func TestFailureShowsTheEndOfTheLog(t *testing.T) {
+	binary, root := script(t, "echo first; echo host.json:3:1: bad; exit 3\n")
+	err := run(t.Context(), options{hostBinary: binary, root: root, devices: 1, timeout: time.Minute}, &bytes.Buffer{})
+	for _, want := range []string{"exit status 3", "host.json:3:1: bad", "demo-host.log"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error with %q", err, want)
+		}
+	}
+}
+
+func TestStopWantsExitCodeZero(t *testing.T) {
+	for _, code := range []int{0, 4} {
+		binary, root := script(t, fmt.Sprintf("trap 'exit %d' TERM\necho up\nwhile :; do sleep 0.01; done\n", code))
+		h, err := startHost(binary, root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitForLog(t, h, "up")
+		if err := h.stop(); (err == nil) != (code == 0) {
+			t.Errorf("host that exits with %d: stop gave %v", code, err)
+		}
+	}
+}
+
+// waitForLog waits until a real process has written a line.
+func waitForLog(t *testing.T, h *host, line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for !strings.Contains(h.logTail(5), line) {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("no %q in the log", line)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopTimeout bounds how long a host may take to drain after SIGTERM.
+const stopTimeout = 15 * time.Second
+
+// host is a durafunc host process.
+type host struct {
+	url     string
+	logFile string
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
+	exit    error         // how; to be read after ended
+}
+
+// startHost starts a host on a free loopback port. Its output goes to a log file.
+func startHost(binary, root string) (*host, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("find a free port: %w", err)
+	}
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	_ = l.Close()
+	if err != nil {
+		return nil, fmt.Errorf("find a free port: %w", err)
+	}
+	dir := filepath.Join(root, ".durafunc")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("log directory: %w", err)
+	}
+	h := &host{
+		url:     "http://127.0.0.1:" + port,
+		logFile: filepath.Join(dir, "demo-host.log"),
+		ended:   make(chan struct{}),
+	}
+	log, err := os.Create(h.logFile)
+	if err != nil {
+		return nil, fmt.Errorf("log file: %w", err)
+	}
+	defer log.Close()
+	h.cmd = exec.Command(binary, "start", "--root", root, "--address", "127.0.0.1", "--port", port)
+	h.cmd.Stdout, h.cmd.Stderr = log, log
+	// A group of its own: on Ctrl-C we send it the one SIGTERM that it should get.
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := h.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the host (make build builds it): %w", err)
+	}
+	go func() {
+		h.exit = h.cmd.Wait()
+		close(h.ended)
+	}()
+	return h, nil
+}
+
+func (h *host) pid() int { return h.cmd.Process.Pid }
+
+// ready waits until the host answers and has the function loaded.
+func (h *host) ready(ctx context.Context, c client, function string) error {
+	tick := time.NewTicker(25 * time.Millisecond)
+	defer tick.Stop()
+	var last error
+	for {
+		last = c.ping(ctx)
+		if last == nil {
+			var names []string
+			if names, last = c.functions(ctx); last == nil {
+				if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, function) }) {
+					return nil
+				}
+				last = fmt.Errorf("function %s is not loaded (make deploy copies its app into functions/); loaded: %v", function, names)
+			}
+		}
+		select {
+		case <-h.ended:
+			return fmt.Errorf("the host ended while it started: %w", exitError(h.exit))
+		case <-ctx.Done():
+			return fmt.Errorf("the host is not ready (does another one run on the same root?): %w", last)
+		case <-tick.C:
+		}
+	}
+}
+
+// stop asks the host to drain and end, and fails unless it exits with 0. It may
+// be called twice.
+func (h *host) stop() error {
+	select {
+	case <-h.ended:
+		return fmt.Errorf("the host ended by itself: %w", exitError(h.exit))
+	default:
+	}
+	if err := h.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop the host: %w", err)
+	}
+	select {
+	case <-h.ended:
+	case <-time.After(stopTimeout):
+		_ = h.cmd.Process.Kill()
+		<-h.ended
+		return fmt.Errorf("the host did not stop within %v of SIGTERM and was killed", stopTimeout)
+	}
+	if h.exit != nil {
+		return fmt.Errorf("the host did not exit with 0 after SIGTERM: %w", h.exit)
+	}
+	return nil
+}
+
+// exitError gives a process that exited with 0 too early an error as well.
+func exitError(err error) error {
+	if err == nil {
+		return errors.New("exit status 0")
+	}
+	return err
+}
+
+// logTail returns the last n lines of the host's log, indented.
+func (h *host) logTail(n int) string {
+	b, err := os.ReadFile(h.logFile)
+	if err != nil {
+		return "  " + err.Error()
+	}
+	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
+	return "  " + strings.Join(lines[max(0, len(lines)-n):], "\n  ")
+}
+
+// ping asks whether the host answers.
+func (c client) ping(ctx context.Context) error {
+	return c.call(ctx, http.MethodGet, "/admin/host/ping", nil, nil, http.StatusOK)
+}
+
+// functions lists the names of the loaded functions.
+func (c client) functions(ctx context.Context) ([]string, error) {
+	var list []struct {
+		Name string `json:"name"`
+	}
+	if err := c.call(ctx, http.MethodGet, "/admin/functions", nil, &list, http.StatusOK); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(list))
+	for i, f := range list {
+		names[i] = f.Name
+	}
+	return names, nil
+}

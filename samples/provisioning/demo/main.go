@@ -1,0 +1,140 @@
+// Command demo shows the provisioning sample from start to finish: it starts a
+// durafunc host, starts ProvisionNewDevices over HTTP, plays the devices (each
+// downloads its package and raises DownloadCompletedAck), prints the report and a
+// timeline, and stops the host. It uses nothing but the HTTP API, as any client
+// would; make demo runs it.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// orchestrator is what the demo starts; its children play the devices' part.
+const orchestrator = "ProvisionNewDevices"
+
+// options are the flags.
+type options struct {
+	hostBinary string
+	root       string
+	devices    int
+	timeout    time.Duration
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.hostBinary, "host-binary", "bin/durafunc", "the durafunc `executable`")
+	flag.StringVar(&o.root, "root", ".", "function app root: the `directory` with functions/")
+	flag.IntVar(&o.devices, "devices", 5, "`number` of devices to provision")
+	flag.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this `duration`")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "\ndemo failed:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole demo. The host is stopped on every way out; that it stops
+// cleanly is part of what is shown.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	h, err := startHost(o.hostBinary, o.root)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopErr := h.stop()
+		if err = errors.Join(err, stopErr); err != nil {
+			err = fmt.Errorf("%w\nthe end of the host's log, %s:\n%s", err, h.logFile, h.logTail(20))
+			return
+		}
+		fmt.Fprintln(out, "\nhost stopped cleanly (exit code 0)")
+	}()
+
+	fmt.Fprintf(out, "host started, pid %d, %s, log in %s\n", h.pid(), h.url, h.logFile)
+	c := client{base: h.url}
+	if err := h.ready(ctx, c, orchestrator); err != nil {
+		return err
+	}
+	id := fmt.Sprintf("demo-%x", time.Now().UnixNano())
+	if err := c.start(ctx, orchestrator, id, map[string]int{"devices": o.devices}); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s started for %d devices, instance %s\n\n", orchestrator, o.devices, id)
+
+	final, err := playDevices(ctx, c, id, newProgress(out, isTerminal(out)))
+	if err != nil {
+		return err
+	}
+	if err := printReport(out, final, o.devices); err != nil {
+		return err
+	}
+	rows, err := timelineOf(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	_, err = io.WriteString(out, renderTimeline(rows, 48))
+	return err
+}
+
+// report is the part of the sample's output that the demo checks.
+type report struct {
+	Devices  int `json:"devices"`
+	Receipts []struct {
+		Device      string `json:"device"`
+		Provisioned bool   `json:"provisioned"`
+	} `json:"receipts"`
+}
+
+// printReport shows the output and fails unless every device was provisioned.
+func printReport(out io.Writer, final *status, devices int) error {
+	if final.RuntimeStatus != "Completed" {
+		return fmt.Errorf("%s ended as %s: %s", final.InstanceID, final.RuntimeStatus, final.Output)
+	}
+	var text any
+	if err := json.Unmarshal(final.Output, &text); err != nil {
+		return fmt.Errorf("output of %s: %w", final.InstanceID, err)
+	}
+	pretty, err := json.MarshalIndent(text, "", "  ")
+	if err != nil {
+		return fmt.Errorf("output of %s: %w", final.InstanceID, err)
+	}
+	fmt.Fprintf(out, "\nreport\n%s\n", pretty)
+
+	var r report
+	if err := json.Unmarshal(final.Output, &r); err != nil {
+		return fmt.Errorf("output of %s: %w", final.InstanceID, err)
+	}
+	if r.Devices != devices || len(r.Receipts) != devices {
+		return fmt.Errorf("the report names %d devices and has %d receipts, want %d", r.Devices, len(r.Receipts), devices)
+	}
+	for _, receipt := range r.Receipts {
+		if !receipt.Provisioned {
+			return fmt.Errorf("device %s was not provisioned", receipt.Device)
+		}
+	}
+	return nil
+}
+
+// isTerminal says whether out can be redrawn.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
