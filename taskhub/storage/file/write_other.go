@@ -1,0 +1,23 @@
+//go:build !linux
+
+package file
+
+import (
+	"os"
+	"runtime"
+)
+
+// linkUnnamed is a Linux feature; elsewhere linkTemp does the work.
+func linkUnnamed(*os.File, string, []byte) error { return errUnsupported }
+
+// syncData makes the content of f durable.
+func syncData(f *os.File) error { return f.Sync() }
+
+// syncDir makes the names in an open directory durable. Windows cannot sync a
+// directory handle; NTFS journals names by itself.
+func syncDir(dir *os.File) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	return dir.Sync()
+}
