@@ -1,0 +1,85 @@
+// Package orchestration is the orchestrationTrigger: an episode of the engine in,
+// an invocation of a function app out, and back. History is passed on as the
+// engine encoded it; nothing is decoded on the way.
+package orchestration
+
+import (
+	"encoding/json"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/taskhub/work"
+	"github.com/durafunc/durafunc/trigger"
+)
+
+// Type is the binding's type.
+const Type = "orchestrationTrigger"
+
+// Kind describes the binding (F§6.2).
+var Kind = trigger.Kind{
+	Type:       Type,
+	Trigger:    true,
+	Properties: []string{"orchestration", "durableRequiresGrpc"},
+	Check: func(props map[string]json.RawMessage) error {
+		_, err := trigger.StringProperty(props, "orchestration")
+		return err
+	},
+}
+
+// Target is the orchestrator name that calls a function by this trigger.
+func Target(function string, b *protocol.Binding) string {
+	return trigger.Target(function, b, "orchestration")
+}
+
+// Work makes the invocation of e, numbered id on the wire. It shares e's bytes,
+// which must not change any more. Several chunks of past are joined: an encoded
+// History appended to another is one History.
+func Work(id uint64, e *work.Episode) *protocol.OrchestratorWork {
+	return &protocol.OrchestratorWork{
+		Work:        id,
+		InstanceId:  e.Instance,
+		ExecutionId: e.Execution,
+		Position:    e.Position,
+		HasHistory:  e.HasHistory,
+		PastEvents:  join(e.Past),
+		NewEvents:   e.New,
+		Name:        e.Name,
+	}
+}
+
+func join(chunks [][]byte) []byte {
+	switch len(chunks) {
+	case 0:
+		return nil
+	case 1:
+		return chunks[0]
+	}
+	size := 0
+	for _, c := range chunks {
+		size += len(c)
+	}
+	all := make([]byte, 0, size)
+	for _, c := range chunks {
+		all = append(all, c...)
+	}
+	return all
+}
+
+// Result fills dst with the app's answer to the episode of token t.
+func Result(dst *work.EpisodeResult, t work.Token, r *protocol.OrchestratorResult) {
+	*dst = work.EpisodeResult{
+		Token:          t,
+		HistoryNeeded:  r.GetHistoryNeeded(),
+		NonDeterminism: r.GetNonDeterminism(),
+		Actions:        r.GetActions(),
+		CustomStatus:   text(r.GetCustomStatus()),
+	}
+}
+
+func text(v *wrapperspb.StringValue) *string {
+	if v == nil {
+		return nil
+	}
+	return &v.Value
+}
