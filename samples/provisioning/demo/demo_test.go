@@ -56,24 +56,28 @@ func (f *fakeAPI) parent(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(w, `{"instanceId":%q,"runtimeStatus":"Running"}`, parentID)
 }
 
+// list serves one child a page, the last first.
 func (f *fakeAPI) list(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("instanceIdPrefix") != parentID {
+	if r.URL.Query().Get("instanceIdPrefix") != parentID+":" {
 		http.Error(w, "wrong prefix", http.StatusBadRequest)
 		return
 	}
+	i := f.children
+	if token := r.Header.Get(continuation); token != "" {
+		_, _ = fmt.Sscan(token, &i)
+	}
+	if i > 1 {
+		w.Header().Set(continuation, fmt.Sprint(i-1))
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list := []map[string]any{{"instanceId": parentID, "runtimeStatus": "Running"}}
-	for i := f.children; i > 0; i-- {
-		id := fmt.Sprintf("%s-%d", parentID, i)
-		child := map[string]any{"instanceId": id, "runtimeStatus": "Running",
-			"customStatus": device{ID: fmt.Sprint("device-", i), PackageURL: f.URL + "/files/" + id}}
-		if f.acks[id] != nil {
-			child["runtimeStatus"] = "Completed"
-		}
-		list = append(list, child)
+	id := fmt.Sprintf("%s:%d", parentID, i)
+	child := map[string]any{"instanceId": id, "runtimeStatus": "Running",
+		"customStatus": device{ID: fmt.Sprint("device-", i), PackageURL: f.URL + "/files/" + id}}
+	if f.acks[id] != nil {
+		child["runtimeStatus"] = "Completed"
 	}
-	_ = json.NewEncoder(w).Encode(list)
+	_ = json.NewEncoder(w).Encode([]any{child})
 }
 
 func (f *fakeAPI) raise(w http.ResponseWriter, r *http.Request) {
@@ -103,7 +107,7 @@ func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
 		t.Errorf("final status %q", final.RuntimeStatus)
 	}
 	for i := 1; i <= 3; i++ {
-		id := fmt.Sprintf("%s-%d", parentID, i)
+		id := fmt.Sprintf("%s:%d", parentID, i)
 		if want := float64(len("package of " + id)); f.acks[id]["bytes"] != want {
 			t.Errorf("%s acknowledged %v, want %v bytes: what it downloaded", id, f.acks[id], want)
 		}
@@ -113,9 +117,22 @@ func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
 	}
 }
 
+func TestChildrenComeInTheOrderOfTheirTasks(t *testing.T) {
+	f := newFakeAPI(t, 12)
+	children, err := client{f.URL}.children(t.Context(), parentID)
+	if err != nil || len(children) != 12 {
+		t.Fatalf("%d children, error %v; want 12 from 12 pages", len(children), err)
+	}
+	for i, child := range children {
+		if want := fmt.Sprintf("%s:%d", parentID, i+1); child.InstanceID != want {
+			t.Errorf("child %d is %s, want %s", i, child.InstanceID, want)
+		}
+	}
+}
+
 func TestPlayDevicesNamesTheDeviceThatFailed(t *testing.T) {
 	f := newFakeAPI(t, 2)
-	f.broken = parentID + "-2"
+	f.broken = parentID + ":2"
 	_, err := playDevices(t.Context(), client{f.URL}, parentID, newProgress(&bytes.Buffer{}, false))
 	if err == nil || !strings.Contains(err.Error(), "device-2") || !strings.Contains(err.Error(), "410") {
 		t.Errorf("got %v, want an error that names device-2 and 410", err)
