@@ -19,6 +19,8 @@ MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 RACE      ?= ./taskhub/... ./plugins/... ./host/... ./bindings/... ./trigger/...
 TESTFLAGS ?=
 
+# The version comes from VERSION; asking git again fails in a clone of another owner.
+BUILD   := go build -trimpath -buildvcs=false
 SAMPLES := $(dir $(wildcard samples/*/main.go))
 
 ifeq ($(STORE),minio)
@@ -39,12 +41,12 @@ help: ## list the targets
 .PHONY: build
 build: ## build the host: bin/durafunc
 	@mkdir -p bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/durafunc ./cmd/durafunc
+	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/durafunc ./cmd/durafunc
 
 .PHONY: samples
 samples: ## build the sample function apps: bin/samples/<name>
 	@mkdir -p bin/samples
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/samples/ $(addprefix ./,$(SAMPLES))
+	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o bin/samples/ $(addprefix ./,$(SAMPLES))
 
 .PHONY: deploy
 deploy: samples ## copy samples/provisioning into functions/
@@ -57,7 +59,7 @@ run: build deploy $(STORE_NEEDS) ## run the host with samples/provisioning on 12
 
 .PHONY: demo
 demo: build deploy $(STORE_NEEDS) ## provision five devices from start to finish, and show it
-	@go build -trimpath -o bin/demo ./samples/provisioning/demo
+	@$(BUILD) -o bin/demo ./samples/provisioning/demo
 	@exec $(WITH_STORE) bin/demo --host-binary bin/durafunc --root .
 
 .PHONY: test
@@ -99,12 +101,12 @@ bin/minio:
 .PHONY: with-minio
 with-minio:
 	@mkdir -p bin
-	@go build -trimpath -o bin/with-minio ./.ci/minio
+	@$(BUILD) -o bin/with-minio ./.ci/minio
 
 bin/golangci-lint: .ci/tools/go.mod .ci/tools/go.sum
 	@mkdir -p bin
 	@echo "building golangci-lint once, which takes some minutes"
-	cd .ci/tools && go build -trimpath -ldflags '-s -w' -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd .ci/tools && $(BUILD) -ldflags '-s -w' -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 .PHONY: generate
 generate: ## regenerate *.pb.go from *.proto, with pinned tools in bin/tools
