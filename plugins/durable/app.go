@@ -1,0 +1,191 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/taskhub/history"
+)
+
+// SDKVersion is the version of this package as a host sees it.
+const SDKVersion = "0.1.0"
+
+type (
+	orchestratorFunc func(*OrchestrationContext, *wrapperspb.StringValue) (*wrapperspb.StringValue, error)
+	activityFunc     func(context.Context, *wrapperspb.StringValue) (*wrapperspb.StringValue, error)
+)
+
+// App is a function app: a name and the functions it registers. Register all
+// functions before Serve, from one goroutine.
+type App struct {
+	name    string
+	version string
+	// functions holds both kinds by lower-case name: function names are unique in
+	// an app without regard to case.
+	functions map[string]*function
+	// spelled holds them as registered, which is how they are nearly always called.
+	spelled  map[string]*function
+	problems []error // of registration; Serve reports them
+}
+
+type function struct {
+	name         string
+	orchestrator orchestratorFunc // one of the two is set
+	activity     activityFunc
+}
+
+// NewApp makes an app without functions. The name is what logs and listings show;
+// WithVersion adds the author's own version.
+func NewApp(name string, opts ...AppOption) *App {
+	a := &App{name: name, functions: make(map[string]*function), spelled: make(map[string]*function)}
+	if name == "" {
+		a.problems = append(a.problems, errors.New("NewApp: the app has no name"))
+	}
+	for _, o := range opts {
+		o.applyApp(a)
+	}
+	return a
+}
+
+// Orchestrator registers an orchestrator: see the package comment for what it may
+// do. Its error fails the instance, its result is the instance's output.
+func Orchestrator[In, Out any](app *App, name string, fn func(ctx *OrchestrationContext, in In) (Out, error)) {
+	if fn == nil {
+		app.problem(name, errors.New("the function is nil"))
+		return
+	}
+	app.add(&function{name: name, orchestrator: func(ctx *OrchestrationContext, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+		var in In
+		if err := decode(p, &in); err != nil {
+			return nil, fmt.Errorf("input: %w", err)
+		}
+		out, err := fn(ctx, in)
+		if err != nil || ctx.x.next != nil { // the output of an execution that goes on is not kept
+			return nil, err
+		}
+		return encodeResult(out)
+	}})
+}
+
+// Activity registers an activity: an ordinary function that may do anything. It
+// runs at least once for each call; Info(ctx) has a key that is the same each time.
+// ctx is cancelled when the result is no longer wanted.
+func Activity[In, Out any](app *App, name string, fn func(ctx context.Context, in In) (Out, error)) {
+	if fn == nil {
+		app.problem(name, errors.New("the function is nil"))
+		return
+	}
+	app.add(&function{name: name, activity: func(ctx context.Context, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+		var in In
+		if err := decode(p, &in); err != nil {
+			return nil, NonRetriable(fmt.Errorf("input: %w", err))
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		return encodeResult(out)
+	}})
+}
+
+func encodeResult(out any) (*wrapperspb.StringValue, error) {
+	p, err := encode(out)
+	if err != nil {
+		return nil, NonRetriable(fmt.Errorf("result: %w", err))
+	}
+	return p, nil
+}
+
+// functionName is F§6.1's rule.
+var functionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,127}$`)
+
+func (a *App) add(f *function) {
+	key := strings.ToLower(f.name)
+	switch {
+	case !functionName.MatchString(f.name):
+		a.problem(f.name, errors.New("a name is a letter, then letters, digits, '-' and '_', at most 128 in all"))
+	case key == "host":
+		a.problem(f.name, errors.New("this name is reserved"))
+	case strings.HasPrefix(key, "builtin__"):
+		a.problem(f.name, errors.New("names that begin with BuiltIn__ are reserved"))
+	case a.functions[key] != nil:
+		a.problem(f.name, fmt.Errorf("registered twice (before as %q)", a.functions[key].name))
+	default:
+		a.functions[key], a.spelled[f.name] = f, f
+	}
+}
+
+func (a *App) problem(name string, err error) {
+	a.problems = append(a.problems, fmt.Errorf("function %q: %w", name, err))
+}
+
+// lookup finds a function without regard to case.
+func (a *App) lookup(name string) *function {
+	if f := a.spelled[name]; f != nil {
+		return f
+	}
+	return a.functions[strings.ToLower(name)]
+}
+
+func (a *App) orchestrator(name string) (orchestratorFunc, bool) {
+	if f := a.lookup(name); f != nil && f.orchestrator != nil {
+		return f.orchestrator, true
+	}
+	return nil, false
+}
+
+func (a *App) activity(name string) (activityFunc, bool) {
+	if f := a.lookup(name); f != nil && f.activity != nil {
+		return f.activity, true
+	}
+	return nil, false
+}
+
+// sorted lists the functions in the order of their names.
+func (a *App) sorted() []*function {
+	fs := make([]*function, 0, len(a.functions))
+	for _, f := range a.functions {
+		fs = append(fs, f)
+	}
+	slices.SortFunc(fs, func(x, y *function) int { return strings.Compare(x.name, y.name) })
+	return fs
+}
+
+// notFound is the failure of a call that this app cannot serve (F§1.1 O4).
+func (a *App) notFound(k kind, name string) *history.TaskFailureDetails {
+	var known []string
+	for _, f := range a.sorted() {
+		if (f.activity != nil) == (k == kindActivity) {
+			known = append(known, f.name)
+		}
+	}
+	what, errorType := "orchestrator", typeOrchestratorNotFound
+	if k == kindActivity {
+		what, errorType = "activity", typeActivityNotFound
+	}
+	text := fmt.Sprintf("app %q has no %s function %q; it registers none", a.name, what, name)
+	if len(known) > 0 {
+		text = fmt.Sprintf("app %q has no %s function %q; it has: %s", a.name, what, name, strings.Join(known, ", "))
+	}
+	return &history.TaskFailureDetails{ErrorType: errorType, ErrorMessage: text, IsNonRetriable: true}
+}
+
+// describe is what the app tells a host of itself.
+func (a *App) describe() *protocol.DescribeResponse {
+	d := &protocol.DescribeResponse{AppName: a.name, AppVersion: a.version, Sdk: "durafunc-go", SdkVersion: SDKVersion}
+	for _, f := range a.sorted() {
+		b := &protocol.Binding{Type: "activityTrigger", Name: "input", Direction: "in"}
+		if f.orchestrator != nil {
+			b = &protocol.Binding{Type: "orchestrationTrigger", Name: "context", Direction: "in"}
+		}
+		d.Functions = append(d.Functions, &protocol.Function{Name: f.name, Bindings: []*protocol.Binding{b}})
+	}
+	return d
+}
