@@ -1,0 +1,147 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// HostStatus is the answer of GET /admin/host/status.
+type HostStatus struct {
+	ID string // of the host, stable across restarts
+	// State is Default, Starting, Initialized, Running, Error, Stopping, Stopped or
+	// Offline (F§7.3).
+	State        string
+	InstanceID   string // of this process
+	ComputerName string
+	Started      time.Time
+	// Errors say what keeps the host or its function apps from running.
+	Errors []string
+}
+
+// Function describes a loaded function.
+type Function struct {
+	Name       string
+	Language   string // "go" if empty
+	App        string // the function app that has it
+	AppVersion string
+	// Bindings are its bindings as function.json would hold them: JSON objects.
+	Bindings []json.RawMessage
+	// InvokePath is the path of an HTTP-triggered function, as in "/api/orders/{id}".
+	InvokePath string
+	Disabled   bool
+}
+
+func (a *api) serveAdmin(w http.ResponseWriter, r *http.Request, segs []string) {
+	get := r.Method == http.MethodGet
+	switch {
+	case len(segs) == 2 && is(segs[0], "host") && is(segs[1], "status") && get:
+		a.hostStatus(w)
+	case len(segs) == 2 && is(segs[0], "host") && is(segs[1], "ping") && (get || r.Method == http.MethodPost):
+		w.WriteHeader(http.StatusOK)
+	case len(segs) == 1 && is(segs[0], "functions") && get:
+		all := []functionJSON{} // never null
+		for _, f := range a.Host.Functions() {
+			all = append(all, a.describe(r, f))
+		}
+		writeValue(w, http.StatusOK, all)
+	case len(segs) == 2 && is(segs[0], "functions") && get:
+		for _, f := range a.Host.Functions() {
+			if strings.EqualFold(f.Name, segs[1]) {
+				writeValue(w, http.StatusOK, a.describe(r, f))
+				return
+			}
+		}
+		w.WriteHeader(http.StatusNotFound)
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (a *api) hostStatus(w http.ResponseWriter) {
+	s := a.Host.Status()
+	writeValue(w, http.StatusOK, struct {
+		ID                             string   `json:"id"`
+		State                          string   `json:"state"`
+		Version                        string   `json:"version"`
+		VersionDetails                 string   `json:"versionDetails"`
+		InstanceID                     string   `json:"instanceId"`
+		ComputerName                   string   `json:"computerName"`
+		ProcessUptime                  int64    `json:"processUptime"` // milliseconds
+		FunctionAppContentEditingState string   `json:"functionAppContentEditingState"`
+		Errors                         []string `json:"errors,omitempty"`
+	}{s.ID, s.State, a.Version, "durafunc " + a.Version, s.InstanceID, s.ComputerName,
+		a.now().Sub(s.Started).Milliseconds(), "NotAllowed", s.Errors})
+}
+
+// functionJSON is the function description of F§7.3. The hrefs of files are null:
+// a function is compiled into its app and has none.
+type functionJSON struct {
+	Name               string            `json:"name"`
+	ScriptRootPathHref *string           `json:"script_root_path_href"`
+	ScriptHref         *string           `json:"script_href"`
+	ConfigHref         *string           `json:"config_href"`
+	TestDataHref       *string           `json:"test_data_href"`
+	Href               string            `json:"href"`
+	InvokeURLTemplate  *string           `json:"invoke_url_template"`
+	Language           string            `json:"language"`
+	Config             functionConfig    `json:"config"`
+	Files              map[string]string `json:"files"`
+	TestData           string            `json:"test_data"`
+	IsDisabled         bool              `json:"isDisabled"`
+	IsDirect           bool              `json:"isDirect"`
+	IsProxy            bool              `json:"isProxy"`
+	App                string            `json:"app"`        // ours
+	AppVersion         string            `json:"appVersion"` // ours
+}
+
+type functionConfig struct {
+	Name     string            `json:"name"`
+	Bindings []json.RawMessage `json:"bindings"`
+}
+
+func (a *api) describe(r *http.Request, f Function) functionJSON {
+	d := functionJSON{
+		Name:       f.Name,
+		Href:       a.authority(r) + "/admin/functions/" + url.PathEscape(f.Name),
+		Language:   f.Language,
+		Config:     functionConfig{f.Name, []json.RawMessage{}},
+		IsDisabled: f.Disabled,
+		IsDirect:   true,
+		App:        f.App,
+		AppVersion: f.AppVersion,
+	}
+	if d.Language == "" {
+		d.Language = "go"
+	}
+	for _, b := range f.Bindings {
+		if json.Valid(b) { // one app's bad answer must not break the whole list
+			d.Config.Bindings = append(d.Config.Bindings, b)
+		}
+	}
+	if f.InvokePath != "" {
+		u := a.authority(r) + "/" + strings.TrimPrefix(f.InvokePath, "/")
+		d.InvokeURLTemplate = &u
+	}
+	return d
+}
+
+// welcome serves GET and HEAD /.
+func (a *api) welcome(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	base := a.authority(r)
+	writeValue(w, http.StatusOK, struct {
+		Name    string            `json:"name"`
+		Version string            `json:"version"`
+		Links   map[string]string `json:"links"`
+	}{"durafunc", a.Version, map[string]string{
+		"functions": base + "/admin/functions",
+		"instances": base + BasePath + "/instances",
+		"status":    base + "/admin/host/status",
+	}})
+}
