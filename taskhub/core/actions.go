@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/work"
 )
 
 // fireAndForget is the tag of a child that nobody awaits (F§1.6).
@@ -22,7 +23,8 @@ const maxReadableID = 100
 // actions carries out what an episode decided, in order, and says whether the
 // execution has ended. Each action but CancelTimer and TerminateOrchestration adds
 // one history event: the SDK counts them the same way.
-func (c *Core) actions(now int64, i *instance, actions []*history.OrchestratorAction) (ended bool) {
+func (c *Core) actions(now int64, i *instance, r *work.EpisodeResult) (ended bool) {
+	actions := r.Actions
 	children := 0
 	for _, a := range actions {
 		if a.GetCreateSubOrchestration() != nil {
@@ -33,7 +35,7 @@ func (c *Core) actions(now int64, i *instance, actions []*history.OrchestratorAc
 	for _, a := range actions {
 		switch k := a.OrchestratorActionType.(type) {
 		case *history.OrchestratorAction_ScheduleTask:
-			c.scheduleTask(now, i, a.Id, k.ScheduleTask)
+			c.scheduleTask(now, i, a.Id, k.ScheduleTask, r.Rejected[a.Id])
 		case *history.OrchestratorAction_CreateTimer:
 			c.createTimer(now, i, a.Id, k.CreateTimer)
 		case *history.OrchestratorAction_CancelTimer:
@@ -41,7 +43,7 @@ func (c *Core) actions(now int64, i *instance, actions []*history.OrchestratorAc
 				c.closeTask(i, a.Id)
 			}
 		case *history.OrchestratorAction_CreateSubOrchestration:
-			c.createChild(now, i, a.Id, k.CreateSubOrchestration, children >= wideFanOut)
+			c.createChild(now, i, a.Id, k.CreateSubOrchestration, children >= wideFanOut, r.Rejected[a.Id])
 		case *history.OrchestratorAction_SendEvent:
 			c.sendExternal(now, i, a.Id, k.SendEvent)
 		case *history.OrchestratorAction_TerminateOrchestration:
@@ -64,7 +66,7 @@ func (c *Core) actions(now int64, i *instance, actions []*history.OrchestratorAc
 	return true
 }
 
-func (c *Core) scheduleTask(now int64, i *instance, id int32, a *history.ScheduleTaskAction) {
+func (c *Core) scheduleTask(now int64, i *instance, id int32, a *history.ScheduleTaskAction, rejected *history.TaskFailureDetails) {
 	version := a.Version.GetValue()
 	if version == "" {
 		version = i.row.Version // F§1.3 A3
@@ -74,6 +76,12 @@ func (c *Core) scheduleTask(now int64, i *instance, id int32, a *history.Schedul
 		Name: a.Name, Version: nonEmpty(version), Input: a.Input, Tags: a.Tags, ParentTraceContext: a.ParentTraceContext,
 	}}
 	c.append(i, e)
+	if rejected != nil {
+		f := newEvent(noTask, now)
+		f.EventType = &history.HistoryEvent_TaskFailed{TaskFailed: &history.TaskFailedEvent{TaskScheduledId: id, FailureDetails: rejected}}
+		c.push(i, f)
+		return
+	}
 	input := optional(a.Input)
 	c.own(i, input)
 	t := c.addTask(i, id, &OpenTask{Kind: &OpenTask_Activity{Activity: &OpenActivity{Name: a.Name, Version: version, Input: input}}})
@@ -89,7 +97,7 @@ func (c *Core) createTimer(now int64, i *instance, id int32, a *history.CreateTi
 	c.timers.add(timerEntry{due: due, num: i.num, task: id})
 }
 
-func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSubOrchestrationAction, spread bool) {
+func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSubOrchestrationAction, spread bool, rejected *history.TaskFailureDetails) {
 	_, detached := a.Tags[fireAndForget]
 	child := a.InstanceId
 	if child == "" {
@@ -111,14 +119,17 @@ func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSu
 	if !detached {
 		c.addTask(i, id, &OpenTask{Kind: &OpenTask_Child{Child: &OpenChild{Instance: child}}})
 	}
-	if err := CheckInstanceID(child); err != nil || strings.EqualFold(child, i.row.Id) {
-		if err == nil {
-			err = fmt.Errorf("%w: a child cannot have its parent's instance id %q", ErrInvalidArgument, child)
-		}
+	if err := CheckInstanceID(child); err != nil {
+		rejected = failure("ArgumentError", "%v", err)
+	} else if strings.EqualFold(child, i.row.Id) {
+		rejected = failure("ArgumentError", "a child cannot have its parent's instance id %q", child)
+	}
+	if rejected != nil {
 		if !detached {
+			c.closeTask(i, id)
 			f := newEvent(noTask, now)
-			f.EventType = childFailed(id, failure("ArgumentError", "%v", err))
-			c.sendEvent(i.row.Id, i.row.Execution, f)
+			f.EventType = childFailed(id, rejected)
+			c.push(i, f)
 		}
 		return
 	}

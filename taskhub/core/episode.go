@@ -47,7 +47,6 @@ func (c *Core) episode(now int64, i *instance) *work.Episode {
 	e := &work.Episode{
 		Token: o.token, Instance: i.row.Id, Execution: i.row.Execution, Name: i.row.Name, Version: i.row.Version,
 		Position: i.row.Position, New: o.framed, HasHistory: i.row.Position == 0,
-		Payloads: i.row.Payloads > 0,
 	}
 	if !e.HasHistory && !i.sticky {
 		past, err := c.past(i)
@@ -104,7 +103,7 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) {
 	c.touch(i)
 	if r.Failed != nil {
 		c.finish(now, i, noTask, history.Failed, nil, r.Failed)
-	} else if !c.actions(o.now, i, r.Actions) {
+	} else if !c.actions(o.now, i, r) {
 		end := newEvent(noTask, o.now)
 		end.EventType = &history.HistoryEvent_OrchestratorCompleted{OrchestratorCompleted: &history.OrchestratorCompletedEvent{}}
 		c.append(i, end)

@@ -32,8 +32,6 @@ type Episode struct {
 	HasHistory bool
 	Past       [][]byte // encoded history.History messages, to be read as if concatenated
 	New        []byte   // one encoded history.History
-	// Payloads says that events may hold payload references.
-	Payloads bool
 }
 
 // EpisodeResult ends an Episode. Exactly one of its groups is meant, in this order.
@@ -50,7 +48,10 @@ type EpisodeResult struct {
 	// Failed: no app can run it (unknown orchestrator): the instance fails with this.
 	Failed *history.TaskFailureDetails
 
-	Actions      []*history.OrchestratorAction
+	Actions []*history.OrchestratorAction
+	// Rejected names scheduled tasks and children, by action id, that cannot be
+	// carried out: they fail with these details instead.
+	Rejected     map[int32]*history.TaskFailureDetails
 	CustomStatus *string // JSON; nil: unchanged
 }
 

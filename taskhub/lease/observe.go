@@ -1,0 +1,67 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/storage"
+)
+
+// Observer watches the session of another host.
+type Observer struct {
+	Config
+	// Dead, if set, says whether the holder is proven dead, as by a file lock on the
+	// same machine: then nobody has to wait for the lease.
+	Dead func(Record) bool
+}
+
+// Gone returns nil when the session has ended, evicting it once it has been seen
+// without a renewal for its whole lease duration, on this host's own clock. It
+// returns the last record seen.
+func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
+	key := o.Prefix + id
+	var seen string
+	var since time.Duration
+	for {
+		at := o.Sched.Mono() // before the read: the record is at least this fresh
+		b, tag, err := Read(ctx, o.Sched, o.Register, key)
+		if errors.Is(err, storage.ErrNotFound) {
+			return Record{ID: id, State: Closed}, nil
+		}
+		if err != nil {
+			return Record{}, err
+		}
+		r, err := Decode(key, b)
+		if err != nil {
+			return r, err
+		}
+		if r.State != Live {
+			return r, nil
+		}
+		if r.Version != seen {
+			seen, since = r.Version, at
+		}
+		lease := time.Duration(r.LeaseMillis) * time.Millisecond
+		left := lease - (o.Sched.Mono() - since)
+		if left <= 0 || o.Dead != nil && o.Dead(r) {
+			r.State, r.Version = Evicted, newVersion(o)
+			_, err := Update(ctx, o.Sched, o.Register, key, tag, r.encode())
+			if err == nil {
+				return r, nil
+			}
+			if !errors.Is(err, storage.ErrConflict) {
+				return r, err
+			}
+			continue // it was renewed after all, or somebody was faster
+		}
+		if err := o.Sched.Sleep(ctx, min(left, max(lease/15, 20*time.Millisecond))); err != nil {
+			return r, err
+		}
+	}
+}
+
+func newVersion(o *Observer) string {
+	s := Session{cfg: o.Config}
+	return s.version()
+}
