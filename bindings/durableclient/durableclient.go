@@ -1,0 +1,173 @@
+// Package durableclient is the durable client of function apps: the HostServices
+// of the plugin contract over a task hub's client and the host's file store.
+// gRPC status codes are chosen here and nowhere else.
+package durableclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/taskhub"
+)
+
+// Files stores a file and answers a URL under which it can be fetched for a while.
+type Files interface {
+	// Put fails with an error that wraps ErrInvalidFile when the name, the type or
+	// the size cannot be taken.
+	Put(ctx context.Context, name, contentType string, body []byte) (url string, err error)
+}
+
+// ErrInvalidFile is wrapped by a Files when the caller is to blame.
+var ErrInvalidFile = errors.New("invalid file")
+
+// Services implements protocol.HostServicesServer.
+type Services struct {
+	protocol.UnimplementedHostServicesServer
+	hub   taskhub.Client
+	files Files
+}
+
+var _ protocol.HostServicesServer = (*Services)(nil)
+
+// New serves hub and files; with files nil, PutFile is unimplemented.
+func New(hub taskhub.Client, files Files) *Services {
+	return &Services{hub: hub, files: files}
+}
+
+// StartInstance starts an orchestration: AlreadyExists, InvalidArgument.
+func (s *Services) StartInstance(ctx context.Context, r *protocol.StartInstanceRequest) (*protocol.StartInstanceResponse, error) {
+	req := taskhub.StartRequest{
+		Name: r.GetName(), ID: r.GetInstanceId(), Input: text(r.GetInput()),
+		Version: r.GetVersion().GetValue(), Tags: r.GetTags(),
+	}
+	if t := r.GetStartAt(); t != nil {
+		if err := t.CheckValid(); err != nil {
+			return nil, status.Errorf(codes.InvalidArgument, "startAt: %v", err)
+		}
+		req.StartAt = t.AsTime()
+	}
+	res, err := s.hub.Start(ctx, req)
+	if err != nil {
+		return nil, wireError(err)
+	}
+	return &protocol.StartInstanceResponse{InstanceId: res.ID}, nil
+}
+
+// GetInstance reads an instance; one that is not there is an answer, not an error.
+func (s *Services) GetInstance(ctx context.Context, r *protocol.GetInstanceRequest) (*protocol.GetInstanceResponse, error) {
+	inst, err := s.hub.Get(ctx, r.GetInstanceId(), taskhub.GetOptions{Payloads: r.GetPayloads()})
+	return instance(inst, r.GetPayloads(), err)
+}
+
+// WaitForInstance answers when the instance has ended, or ends with the call.
+func (s *Services) WaitForInstance(ctx context.Context, r *protocol.GetInstanceRequest) (*protocol.GetInstanceResponse, error) {
+	inst, err := s.hub.Wait(ctx, r.GetInstanceId())
+	if err == nil && r.GetPayloads() {
+		// Wait says what it is, Get what it holds.
+		inst, err = s.hub.Get(ctx, r.GetInstanceId(), taskhub.GetOptions{Payloads: true})
+	}
+	return instance(inst, r.GetPayloads(), err)
+}
+
+// RaiseEvent delivers an external event: NotFound, FailedPrecondition.
+func (s *Services) RaiseEvent(ctx context.Context, r *protocol.RaiseEventRequest) (*protocol.RaiseEventResponse, error) {
+	if err := s.hub.RaiseEvent(ctx, r.GetInstanceId(), r.GetName(), text(r.GetInput())); err != nil {
+		return nil, wireError(err)
+	}
+	return &protocol.RaiseEventResponse{}, nil
+}
+
+// TerminateInstance ends an instance: NotFound, FailedPrecondition.
+func (s *Services) TerminateInstance(ctx context.Context, r *protocol.TerminateInstanceRequest) (*protocol.TerminateInstanceResponse, error) {
+	if err := s.hub.Terminate(ctx, r.GetInstanceId(), r.GetReason(), r.GetRecursive()); err != nil {
+		return nil, wireError(err)
+	}
+	return &protocol.TerminateInstanceResponse{}, nil
+}
+
+// PurgeInstance removes a finished instance: NotFound, FailedPrecondition.
+func (s *Services) PurgeInstance(ctx context.Context, r *protocol.PurgeInstanceRequest) (*protocol.PurgeInstanceResponse, error) {
+	if err := s.hub.Purge(ctx, r.GetInstanceId()); err != nil {
+		return nil, wireError(err)
+	}
+	return &protocol.PurgeInstanceResponse{Deleted: 1}, nil
+}
+
+// PutFile stores a file: InvalidArgument.
+func (s *Services) PutFile(ctx context.Context, r *protocol.PutFileRequest) (*protocol.PutFileResponse, error) {
+	if s.files == nil {
+		return nil, status.Error(codes.Unimplemented, "this host stores no files")
+	}
+	url, err := s.files.Put(ctx, r.GetName(), r.GetContentType(), r.GetBody())
+	if err != nil {
+		return nil, wireError(err)
+	}
+	return &protocol.PutFileResponse{Url: url}, nil
+}
+
+// wireError chooses the status code of every error that leaves for an app.
+func wireError(err error) error {
+	code := codes.Internal
+	switch {
+	case errors.Is(err, taskhub.ErrNotFound):
+		code = codes.NotFound
+	case errors.Is(err, taskhub.ErrInstanceExists):
+		code = codes.AlreadyExists
+	case errors.Is(err, taskhub.ErrTerminal), errors.Is(err, taskhub.ErrInvalidState):
+		code = codes.FailedPrecondition
+	case errors.Is(err, taskhub.ErrInvalidArgument), errors.Is(err, ErrInvalidFile):
+		code = codes.InvalidArgument
+	case errors.Is(err, taskhub.ErrUnavailable):
+		code = codes.Unavailable
+	case errors.Is(err, context.Canceled):
+		code = codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		code = codes.DeadlineExceeded
+	}
+	return status.Error(code, err.Error())
+}
+
+func instance(in *taskhub.Instance, payloads bool, err error) (*protocol.GetInstanceResponse, error) {
+	if errors.Is(err, taskhub.ErrNotFound) {
+		return &protocol.GetInstanceResponse{}, nil
+	}
+	if err != nil {
+		return nil, wireError(err)
+	}
+	st := &protocol.InstanceStatus{
+		InstanceId: in.ID, Name: in.Name, Version: in.Version, Status: in.Status,
+		CreatedTime: stamp(in.Created), LastUpdatedTime: stamp(in.Updated), Failure: in.Failure,
+	}
+	if payloads {
+		st.Input, st.Output, st.CustomStatus = value(in.Input), value(in.Output), value(in.CustomStatus)
+	}
+	return &protocol.GetInstanceResponse{Exists: true, Status: st}, nil
+}
+
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+func text(v *wrapperspb.StringValue) *string {
+	if v == nil {
+		return nil
+	}
+	return &v.Value
+}
+
+func value(s *string) *wrapperspb.StringValue {
+	if s == nil {
+		return nil
+	}
+	return wrapperspb.String(*s)
+}

@@ -1,0 +1,47 @@
+package dispatch
+
+import (
+	"github.com/durafunc/durafunc/plugins/supervisor"
+	"github.com/durafunc/durafunc/trigger"
+	"github.com/durafunc/durafunc/trigger/activity"
+	"github.com/durafunc/durafunc/trigger/orchestration"
+)
+
+var _ supervisor.Handler = (*Dispatcher)(nil)
+
+// Bindings is the registry of the bindings that this host serves; its Check is
+// the supervisor's CheckBinding.
+func Bindings() *trigger.Registry {
+	return trigger.NewRegistry(orchestration.Kind, activity.Kind,
+		trigger.Kind{ // served by HostServices (F§6.2)
+			Type: "durableClient", Aliases: []string{"orchestrationClient"},
+			Directions: []string{"in", "out"},
+			Properties: []string{"taskHub", "connectionName", "externalClient", "durableRequiresGrpc"},
+		})
+}
+
+// FromApps picks the durable functions out of what a supervisor serves, for
+// SetFunctions: the host calls both from the supervisor's OnChange.
+func FromApps(r *trigger.Registry, fns []supervisor.Function) []Function {
+	var out []Function
+	for _, f := range fns {
+		t, err := r.Type(f.Trigger)
+		if err != nil {
+			continue // the supervisor has reported it
+		}
+		d := Function{App: f.App, Function: f.Name, Bindings: f.Bindings}
+		switch t {
+		case orchestration.Type:
+			d.Kind, d.Name = Orchestrator, orchestration.Target(f.Name, f.Trigger)
+		case activity.Type:
+			d.Kind, d.Name = Activity, activity.Target(f.Name, f.Trigger)
+		default:
+			continue
+		}
+		if f.Handle != nil { // a nil *Handle would be a non-nil App
+			d.Handle = f.Handle
+		}
+		out = append(out, d)
+	}
+	return out
+}
