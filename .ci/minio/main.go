@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/storage/s3"
 )
 
@@ -32,6 +33,9 @@ const (
 
 // startTimeout bounds how long MinIO may take until it answers.
 const startTimeout = 30 * time.Second
+
+// pollEvery is how often a process that has no event to wait for is asked.
+const pollEvery = 50 * time.Millisecond
 
 func main() {
 	code, err := run(os.Args[1:], os.Stdout, os.Stderr)
@@ -106,6 +110,8 @@ func environment(endpoint, bucket string) []string {
 	}
 }
 
+// createBucket creates the bucket, which also shows that MinIO is really ready: its
+// health checks answer some time before it takes requests.
 func createBucket(ctx context.Context, endpoint, bucket string) error {
 	store, err := s3.Open(ctx, s3.Config{
 		Bucket: bucket, Endpoint: endpoint, Region: region, ForcePathStyle: true,
@@ -114,10 +120,22 @@ func createBucket(ctx context.Context, endpoint, bucket string) error {
 	if err != nil {
 		return fmt.Errorf("open bucket %q at %s: %w", bucket, endpoint, err)
 	}
-	if err := store.CreateBucket(ctx); err != nil {
-		return fmt.Errorf("create bucket %q at %s (is that MinIO one with other credentials?): %w", bucket, endpoint, err)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		err := store.CreateBucket(ctx)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, storage.ErrDenied) {
+			return fmt.Errorf("the MinIO at %s was started with other credentials, stop it first: %w", endpoint, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("create bucket %q at %s: %w", bucket, endpoint, err)
+		case <-tick.C:
+		}
 	}
-	return nil
 }
 
 // runCommand runs a command until it ends. An interrupt is not passed on: the

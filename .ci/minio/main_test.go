@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // minioBinary finds the server that make minio-bin builds.
@@ -49,6 +51,40 @@ func TestCommandRunsOnItsMinIO(t *testing.T) {
 	}
 	if alive(context.Background(), endpoint) {
 		t.Error("MinIO still answers after with-minio ended")
+	}
+}
+
+func TestForeignCredentialsAreNamed(t *testing.T) {
+	binary := minioBinary(t)
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	foreign := exec.Command(binary, "server", "--address", address, t.TempDir())
+	foreign.Env = append(os.Environ(), "MINIO_ROOT_USER=somebody", "MINIO_ROOT_PASSWORD=else-entirely", "MINIO_BROWSER=off")
+	if err := foreign.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = foreign.Process.Kill()
+		_ = foreign.Wait()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	for !alive(ctx, "http://"+address) {
+		select {
+		case <-ctx.Done():
+			t.Fatal("MinIO did not start")
+		case <-time.After(pollEvery):
+		}
+	}
+	code, err := run([]string{"--binary", binary, "--data", t.TempDir(), "--port", fmt.Sprint(port)}, &bytes.Buffer{}, &bytes.Buffer{})
+	if code == 0 || err == nil || !strings.Contains(err.Error(), "other credentials") {
+		t.Errorf("code %d, error %v; want an error about other credentials", code, err)
+	}
+	if !alive(ctx, "http://"+address) {
+		t.Error("a MinIO that was not ours was stopped")
 	}
 }
 

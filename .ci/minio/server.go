@@ -72,7 +72,7 @@ func ensure(ctx context.Context, binary, data string, port int) (*server, error)
 
 // ready polls a real process, which has no event to wait for, until it answers.
 func (s *server) ready(ctx context.Context) error {
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -106,7 +106,7 @@ func (s *server) stop() {
 func alive(ctx context.Context, endpoint string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/minio/health/ready", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint+"/minio/health/live", nil)
 	if err != nil {
 		return false
 	}
