@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -69,7 +70,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := h.ready(ctx, c, orchestrator); err != nil {
 		return err
 	}
-	id := fmt.Sprintf("demo-%x", time.Now().UnixNano())
+	id := "demo-" + strconv.FormatInt(time.Now().UnixMilli(), 36) // a hub may hold earlier demos
 	if err := c.start(ctx, orchestrator, id, map[string]int{"devices": o.devices}); err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintln(out)
-	_, err = io.WriteString(out, renderTimeline(rows, 48))
+	_, err = io.WriteString(out, renderTimeline(rows, 32))
 	return err
 }
 
