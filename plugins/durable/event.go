@@ -93,6 +93,17 @@ func (x *execution) unregister(f *future) {
 	}
 }
 
+// raise takes in an event. One that arrives behind the decision to continue as new
+// belongs to the next execution, which only the carried events reach (F§1.10 N3).
+func (x *execution) raise(e *history.HistoryEvent) {
+	switch {
+	case !x.completed:
+		x.deliver(e)
+	case x.end.GetOrchestrationStatus() == history.ContinuedAsNew:
+		x.end.CarryoverEvents = append(x.end.CarryoverEvents, e)
+	}
+}
+
 // deliver gives an event to the first live wait, or keeps it.
 func (x *execution) deliver(e *history.HistoryEvent) {
 	r := e.GetEventRaised()

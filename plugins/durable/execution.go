@@ -79,6 +79,7 @@ type execution struct {
 
 	customStatus *string // to be told
 	next         *continuation
+	end          *history.CompleteOrchestrationAction // once completed; nil after a termination
 }
 
 // enter is called at the beginning of each durable call: it refuses foreign
@@ -178,7 +179,7 @@ func (x *execution) conclude(result *wrapperspb.StringValue, err error) {
 }
 
 func (x *execution) complete(a *history.CompleteOrchestrationAction) {
-	x.completed = true
+	x.completed, x.end = true, a
 	x.actions = append(x.actions, &history.OrchestratorAction{
 		Id:                     int32(len(x.pending)),
 		OrchestratorActionType: &history.OrchestratorAction_CompleteOrchestration{CompleteOrchestration: a},

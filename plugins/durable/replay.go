@@ -76,9 +76,7 @@ func (x *execution) apply(e *history.HistoryEvent) error {
 	case *history.HistoryEvent_TimerFired:
 		x.settle(v.TimerFired.GetTimerId(), kindTimer, outcome{})
 	case *history.HistoryEvent_EventRaised:
-		if !x.completed {
-			x.deliver(e)
-		}
+		x.raise(e)
 	case *history.HistoryEvent_ExecutionTerminated:
 		x.completed = true // nothing of the author's runs again
 	}
