@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -120,6 +121,7 @@ func TestRoutes(t *testing.T) {
 		{"bad timeout", "POST", "/orchestrators/Order/x?timeout=-1&pollingInterval=zzz", "", nil, nil, 202, links("x"), `start Order id="x" version="" input=nil tags=map[]`},
 		{"wait in vain", "POST", "/orchestrators/Order/x?timeout=0&pollingInterval=0", "", nil, nil, 202, links("x"), `start Order id="x" version="" input=nil tags=map[]`},
 		{"hub unavailable", "POST", "/orchestrators/Order/x", "", nil, fmt.Errorf("p3: %w", taskhub.ErrUnavailable), 503, unavailable, `start Order id="x" version="" input=nil tags=map[]`},
+		{"outcome unknown is no invitation to retry", "POST", "/orchestrators/Order/x", "", nil, context.DeadlineExceeded, 500, internal, `start Order id="x" version="" input=nil tags=map[]`},
 		{"hub refuses", "POST", "/orchestrators/Order/x", "", nil, fmt.Errorf("too long: %w", taskhub.ErrInvalidArgument), 400, badArg("too long: invalid argument"), `start Order id="x" version="" input=nil tags=map[]`},
 		{"hub broken", "POST", "/orchestrators/Order/x", "", nil, errors.New("secret path"), 500, internal, `start Order id="x" version="" input=nil tags=map[]`},
 

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -59,7 +58,8 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, instance string, err 
 		badArgument(w, err.Error())
 	case r.Context().Err() != nil:
 		// The client has left; nobody reads the answer.
-	case errors.Is(err, taskhub.ErrUnavailable), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, taskhub.ErrUnavailable):
+		// Only this error says that nothing was done, so only it invites a retry.
 		a.Log.Debug("request not accepted", "instance", instance, "error", err)
 		setRetryAfter(w, retryUnavailable)
 		writeError(w, http.StatusServiceUnavailable, errorBody{Message: "The task hub is unavailable; try again", ExceptionType: "Unavailable"})
