@@ -19,13 +19,10 @@ import (
 
 // Files stores a file and answers a URL under which it can be fetched for a while.
 type Files interface {
-	// Put fails with an error that wraps ErrInvalidFile when the name, the type or
-	// the size cannot be taken.
+	// Put fails with taskhub.ErrInvalidArgument when the name, the type or the size
+	// cannot be taken.
 	Put(ctx context.Context, name, contentType string, body []byte) (url string, err error)
 }
-
-// ErrInvalidFile is wrapped by a Files when the caller is to blame.
-var ErrInvalidFile = errors.New("invalid file")
 
 // Services implements protocol.HostServicesServer.
 type Services struct {
@@ -122,7 +119,7 @@ func wireError(err error) error {
 		code = codes.AlreadyExists
 	case errors.Is(err, taskhub.ErrTerminal), errors.Is(err, taskhub.ErrInvalidState):
 		code = codes.FailedPrecondition
-	case errors.Is(err, taskhub.ErrInvalidArgument), errors.Is(err, ErrInvalidFile):
+	case errors.Is(err, taskhub.ErrInvalidArgument):
 		code = codes.InvalidArgument
 	case errors.Is(err, taskhub.ErrUnavailable):
 		code = codes.Unavailable

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
@@ -31,8 +32,9 @@ const idBytes = 16
 
 // Errors of Store.
 var (
-	// ErrInvalid means that the name, the content type or the size cannot be taken.
-	ErrInvalid = errors.New("invalid file")
+	// ErrInvalid means that the name, the content type or the size cannot be taken;
+	// it is a taskhub.ErrInvalidArgument.
+	ErrInvalid = fmt.Errorf("invalid file: %w", taskhub.ErrInvalidArgument)
 	// ErrNotFound means that there is no such file.
 	ErrNotFound = errors.New("file not found")
 	// ErrExpired means that the file was there and its time is over.
@@ -45,7 +47,6 @@ type Options struct {
 	BaseURL string           // of the host, without a path: https://host:7071
 	TTL     time.Duration    // 0: DefaultTTL
 	Now     func() time.Time // nil: the system's clock
-	Invalid error            // also wrapped by errors that wrap ErrInvalid; nil: none
 }
 
 // Store puts and gets files. Its methods may be called concurrently.
@@ -80,9 +81,6 @@ func (s *Store) Put(ctx context.Context, name, contentType string, body []byte) 
 		contentType = guessType(name)
 	}
 	if err := check(name, contentType, len(body)); err != nil {
-		if s.opt.Invalid != nil {
-			err = fmt.Errorf("%w: %w", s.opt.Invalid, err)
-		}
 		return "", err
 	}
 	var id [idBytes]byte

@@ -237,6 +237,16 @@ func (s *slot) running(p *process, restarted bool) {
 		}
 	})
 	s.sup.mu.Lock()
+	started := s.sup.started
+	s.sup.mu.Unlock()
+	if started { // otherwise Start reports, when it is known who serves what
+		s.report()
+	}
+}
+
+// report logs the functions that are not served.
+func (s *slot) report() {
+	s.sup.mu.Lock()
 	fns := s.sup.judgedLocked(s)
 	s.sup.mu.Unlock()
 	for _, f := range fns {

@@ -94,7 +94,9 @@ func (s *Supervisor) assignLocked() {
 			}
 			key := functionKey(f.Name)
 			best, held := claims[key], s.owners[key]
-			if best == nil || sl == held || best != held && sl.order < best.order {
+			// While the first apps come up, in any order, the one that sorts first wins.
+			keeps := s.started && sl == held
+			if best == nil || keeps || !(s.started && best == held) && sl.order < best.order {
 				claims[key] = sl
 			}
 		}

@@ -34,6 +34,7 @@ type Supervisor struct {
 	retired  sync.WaitGroup
 	orders   int
 	begun    bool
+	started  bool          // all apps that were there at the start have been tried
 	stopped  chan struct{} // closed when Stop is done; nil before it began
 }
 
@@ -102,6 +103,10 @@ func (s *Supervisor) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("supervisor: start: %w", context.Cause(ctx))
 		}
+	}
+	s.change(func() { s.started = true })
+	for _, sl := range first {
+		sl.report()
 	}
 	return nil
 }
