@@ -31,7 +31,8 @@ func appendEvents(b []byte, events []*history.HistoryEvent, showInput, showOutpu
 			o.b = append(o.b, ',')
 		}
 		if o.event(e, calls) {
-			b = append(o.b, '}')
+			o.b = append(o.b, '}')
+			b = o.b // otherwise what was appended is dropped
 		}
 	}
 	return append(b, ']')
