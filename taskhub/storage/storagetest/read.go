@@ -58,7 +58,7 @@ func listPrefix(t *testing.T, ctx context.Context, s storage.Store) {
 	createAll(t, ctx, s, orderKeys)
 	for _, prefix := range []string{
 		"a", "a/", "a/b", "a/b/", "a/b/c", "a/b/c/", "a/b/cc", "a-", "a-b", "aa", "aa/",
-		"b", "b/", "c", "c/", "A", "A/", "a/b.c/d/e", "/", "a//", "../", "./", "a/../",
+		"b", "b/", "c", "c/", "A", "A/", "a/b.c/d/e", "/", "a//", "~", "a b", ".", "..", "../", "./", "a/../",
 	} {
 		var want []string
 		for _, key := range orderKeys {
