@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,8 +21,8 @@ import (
 // fakeAPI plays a host with one parent and its children: a child completes when
 // its acknowledgement arrives, the parent when all children have.
 type fakeAPI struct {
-	*httptest.Server
 	mu       sync.Mutex
+	parent   string
 	acks     map[string]map[string]any // by child id
 	children int
 	broken   string // a child whose package cannot be downloaded
@@ -27,10 +30,21 @@ type fakeAPI struct {
 
 const parentID = "demo-1"
 
-func newFakeAPI(t *testing.T, children int) *fakeAPI {
-	f := &fakeAPI{acks: map[string]map[string]any{}, children: children}
+func newFakeAPI(t *testing.T, children int) (*fakeAPI, client) {
+	f := &fakeAPI{parent: parentID, acks: map[string]map[string]any{}, children: children}
+	srv := httptest.NewServer(f.handler())
+	t.Cleanup(srv.Close)
+	return f, client{srv.URL}
+}
+
+func (f *fakeAPI) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+api+"/instances/"+parentID, f.parent)
+	mux.HandleFunc("GET /admin/host/ping", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /admin/functions", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `[{"name":%q}]`, orchestrator)
+	})
+	mux.HandleFunc("POST "+api+"/orchestrators/"+orchestrator+"/{id}", f.start)
+	mux.HandleFunc("GET "+api+"/instances/{id}", f.status)
 	mux.HandleFunc("GET "+api+"/instances", f.list)
 	mux.HandleFunc("POST "+api+"/instances/{id}/raiseEvent/DownloadCompletedAck", f.raise)
 	mux.HandleFunc("GET /files/{id}", func(w http.ResponseWriter, r *http.Request) {
@@ -40,25 +54,41 @@ func newFakeAPI(t *testing.T, children int) *fakeAPI {
 		}
 		fmt.Fprint(w, "package of ", r.PathValue("id"))
 	})
-	f.Server = httptest.NewServer(mux)
-	t.Cleanup(f.Close)
-	return f
+	return mux
 }
 
-func (f *fakeAPI) parent(w http.ResponseWriter, _ *http.Request) {
+func (f *fakeAPI) start(w http.ResponseWriter, r *http.Request) {
+	var in struct{ Devices int }
+	_ = json.NewDecoder(r.Body).Decode(&in)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.acks) == f.children {
-		fmt.Fprintf(w, `{"instanceId":%q,"runtimeStatus":"Completed","output":"all"}`, parentID)
+	f.parent, f.children = r.PathValue("id"), in.Devices
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (f *fakeAPI) status(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	id := r.PathValue("id")
+	if len(f.acks) < f.children {
+		w.WriteHeader(http.StatusAccepted)
+		fmt.Fprintf(w, `{"instanceId":%q,"runtimeStatus":"Running"}`, id)
 		return
 	}
-	w.WriteHeader(http.StatusAccepted)
-	fmt.Fprintf(w, `{"instanceId":%q,"runtimeStatus":"Running"}`, parentID)
+	var out report
+	out.Devices = f.children
+	for i := range f.children {
+		out.Receipts = append(out.Receipts, receipt{Device: fmt.Sprint("device-", i+1), Provisioned: true})
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"name": orchestrator, "instanceId": id, "runtimeStatus": "Completed", "output": out,
+		"historyEvents": []event{{EventType: "ExecutionStarted", Timestamp: at(0)}, {EventType: "ExecutionCompleted", Timestamp: at(9)}},
+	})
 }
 
 // list serves one child a page, the last first.
 func (f *fakeAPI) list(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("instanceIdPrefix") != parentID+":" {
+	if r.URL.Query().Get("instanceIdPrefix") != f.parent+":" {
 		http.Error(w, "wrong prefix", http.StatusBadRequest)
 		return
 	}
@@ -71,9 +101,9 @@ func (f *fakeAPI) list(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	id := fmt.Sprintf("%s:%d", parentID, i)
+	id := fmt.Sprintf("%s:%d", f.parent, i)
 	child := map[string]any{"instanceId": id, "runtimeStatus": "Running",
-		"customStatus": device{ID: fmt.Sprint("device-", i), PackageURL: f.URL + "/files/" + id}}
+		"customStatus": device{ID: fmt.Sprint("device-", i), PackageURL: "http://" + r.Host + "/files/" + id}}
 	if f.acks[id] != nil {
 		child["runtimeStatus"] = "Completed"
 	}
@@ -96,10 +126,48 @@ func (f *fakeAPI) raise(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusAccepted)
 }
 
-func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
-	f := newFakeAPI(t, 3)
+// TestMain lets the test binary be the host that the demo starts.
+func TestMain(m *testing.M) {
+	if os.Getenv("DEMO_FAKE_HOST") == "" {
+		os.Exit(m.Run())
+	}
+	port := os.Args[len(os.Args)-1] // start --root . --address 127.0.0.1 --port N
+	f := &fakeAPI{acks: map[string]map[string]any{}}
+	srv := &http.Server{Addr: "127.0.0.1:" + port, Handler: f.handler()}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	go func() {
+		<-stop
+		_ = srv.Close()
+	}()
+	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func TestTheWholeDemo(t *testing.T) {
+	t.Setenv("DEMO_FAKE_HOST", "1")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	final, err := playDevices(t.Context(), client{f.URL}, parentID, newProgress(&out, false))
+	if err := run(t.Context(), options{hostBinary: self, root: t.TempDir(), devices: 3, timeout: time.Minute}, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"started for 3 devices", "device-3    flow Completed", `"provisioned": true`,
+		"ProvisionNewDevices  ━━━", "host stopped cleanly (exit code 0)"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("output lacks %q:\n%s", want, out.String())
+		}
+	}
+}
+
+func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
+	f, c := newFakeAPI(t, 3)
+	var out bytes.Buffer
+	final, err := playDevices(t.Context(), c, parentID, newProgress(&out, false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +186,8 @@ func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
 }
 
 func TestChildrenComeInTheOrderOfTheirTasks(t *testing.T) {
-	f := newFakeAPI(t, 12)
-	children, err := client{f.URL}.children(t.Context(), parentID)
+	_, c := newFakeAPI(t, 12)
+	children, err := c.children(t.Context(), parentID)
 	if err != nil || len(children) != 12 {
 		t.Fatalf("%d children, error %v; want 12 from 12 pages", len(children), err)
 	}
@@ -131,9 +199,9 @@ func TestChildrenComeInTheOrderOfTheirTasks(t *testing.T) {
 }
 
 func TestPlayDevicesNamesTheDeviceThatFailed(t *testing.T) {
-	f := newFakeAPI(t, 2)
+	f, c := newFakeAPI(t, 2)
 	f.broken = parentID + ":2"
-	_, err := playDevices(t.Context(), client{f.URL}, parentID, newProgress(&bytes.Buffer{}, false))
+	_, err := playDevices(t.Context(), c, parentID, newProgress(&bytes.Buffer{}, false))
 	if err == nil || !strings.Contains(err.Error(), "device-2") || !strings.Contains(err.Error(), "410") {
 		t.Errorf("got %v, want an error that names device-2 and 410", err)
 	}

@@ -94,11 +94,13 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 
 // report is the part of the sample's output that the demo checks.
 type report struct {
-	Devices  int `json:"devices"`
-	Receipts []struct {
-		Device      string `json:"device"`
-		Provisioned bool   `json:"provisioned"`
-	} `json:"receipts"`
+	Devices  int       `json:"devices"`
+	Receipts []receipt `json:"receipts"`
+}
+
+type receipt struct {
+	Device      string `json:"device"`
+	Provisioned bool   `json:"provisioned"`
 }
 
 // printReport shows the output and fails unless every device was provisioned.
@@ -123,9 +125,9 @@ func printReport(out io.Writer, final *status, devices int) error {
 	if r.Devices != devices || len(r.Receipts) != devices {
 		return fmt.Errorf("the report names %d devices and has %d receipts, want %d", r.Devices, len(r.Receipts), devices)
 	}
-	for _, receipt := range r.Receipts {
-		if !receipt.Provisioned {
-			return fmt.Errorf("device %s was not provisioned", receipt.Device)
+	for _, got := range r.Receipts {
+		if !got.Provisioned {
+			return fmt.Errorf("device %s was not provisioned", got.Device)
 		}
 	}
 	return nil
