@@ -163,7 +163,8 @@ func check(name, contentType string, size int) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if _, _, err := mime.ParseMediaType(contentType); err != nil || len(contentType) > maxType {
+	// ParseMediaType also takes dispositions, which have no slash.
+	if t, _, err := mime.ParseMediaType(contentType); err != nil || !strings.Contains(t, "/") || len(contentType) > maxType {
 		return fmt.Errorf("%w: content type %q", ErrInvalid, contentType)
 	}
 	if size > MaxBody {

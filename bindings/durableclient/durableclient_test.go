@@ -1,0 +1,144 @@
+package durableclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/durafunc/durafunc/bindings/durableclient"
+	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/history"
+)
+
+// fakeHub answers every call with err, or with what it holds.
+type fakeHub struct {
+	taskhub.Client
+	err     error
+	inst    *taskhub.Instance
+	started taskhub.StartRequest
+	opt     taskhub.GetOptions
+	said    string
+}
+
+func (h *fakeHub) Start(_ context.Context, r taskhub.StartRequest) (taskhub.StartResult, error) {
+	h.started = r
+	return taskhub.StartResult{ID: "made"}, h.err
+}
+
+func (h *fakeHub) Get(_ context.Context, _ string, o taskhub.GetOptions) (*taskhub.Instance, error) {
+	h.opt = o
+	return h.inst, h.err
+}
+
+func (h *fakeHub) Wait(context.Context, string) (*taskhub.Instance, error) { return h.inst, h.err }
+
+func (h *fakeHub) RaiseEvent(_ context.Context, id, name string, data *string) error {
+	h.said = fmt.Sprint(id, " ", name, " ", *data)
+	return h.err
+}
+
+func (h *fakeHub) Terminate(_ context.Context, id, reason string, recursive bool) error {
+	h.said = fmt.Sprint(id, " ", reason, " ", recursive)
+	return h.err
+}
+
+func (h *fakeHub) Purge(_ context.Context, id string) error { h.said = id; return h.err }
+
+type fakeFiles struct{ err error }
+
+func (f fakeFiles) Put(_ context.Context, name, contentType string, body []byte) (string, error) {
+	return fmt.Sprintf("http://x/%s?%s=%d", name, contentType, len(body)), f.err
+}
+
+func TestStatusCodes(t *testing.T) {
+	tests := []struct {
+		err  error
+		want codes.Code
+	}{
+		{fmt.Errorf("x: %w", taskhub.ErrNotFound), codes.NotFound},
+		{fmt.Errorf("x: %w", taskhub.ErrInstanceExists), codes.AlreadyExists},
+		{fmt.Errorf("x: %w", taskhub.ErrTerminal), codes.FailedPrecondition},
+		{fmt.Errorf("x: %w", taskhub.ErrInvalidState), codes.FailedPrecondition},
+		{fmt.Errorf("x: %w", taskhub.ErrInvalidArgument), codes.InvalidArgument},
+		{fmt.Errorf("x: %w", taskhub.ErrUnavailable), codes.Unavailable},
+		{context.Canceled, codes.Canceled},
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{errors.New("anything"), codes.Internal},
+	}
+	ctx := context.Background()
+	for _, tt := range tests {
+		s := durableclient.New(&fakeHub{err: tt.err}, fakeFiles{tt.err})
+		text := wrapperspb.String("1")
+		calls := map[string]func() error{
+			"start":     func() error { _, err := s.StartInstance(ctx, &protocol.StartInstanceRequest{}); return err },
+			"raise":     func() error { _, err := s.RaiseEvent(ctx, &protocol.RaiseEventRequest{Input: text}); return err },
+			"terminate": func() error { _, err := s.TerminateInstance(ctx, &protocol.TerminateInstanceRequest{}); return err },
+			"purge":     func() error { _, err := s.PurgeInstance(ctx, &protocol.PurgeInstanceRequest{}); return err },
+			"file":      func() error { _, err := s.PutFile(ctx, &protocol.PutFileRequest{}); return err },
+		}
+		if tt.want != codes.NotFound { // an answer for these
+			calls["get"] = func() error { _, err := s.GetInstance(ctx, &protocol.GetInstanceRequest{}); return err }
+			calls["wait"] = func() error { _, err := s.WaitForInstance(ctx, &protocol.GetInstanceRequest{}); return err }
+		}
+		for name, call := range calls {
+			if got := status.Code(call()); got != tt.want {
+				t.Errorf("%s with %v: %v, want %v", name, tt.err, got, tt.want)
+			}
+		}
+	}
+}
+
+func TestCalls(t *testing.T) {
+	ctx := context.Background()
+	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+	out := `"o"`
+	hub := &fakeHub{inst: &taskhub.Instance{ID: "i", Name: "n", Status: history.Completed, Created: at, Output: &out}}
+	s := durableclient.New(hub, fakeFiles{})
+
+	r, err := s.StartInstance(ctx, &protocol.StartInstanceRequest{Name: "n", InstanceId: "i", Input: wrapperspb.String("{}"),
+		Version: wrapperspb.String("2"), StartAt: timestamppb.New(at), Tags: map[string]string{"a": "b"}})
+	q := hub.started
+	if err != nil || r.InstanceId != "made" || q.Name != "n" || q.ID != "i" || *q.Input != "{}" || q.Version != "2" ||
+		!q.StartAt.Equal(at) || q.Tags["a"] != "b" {
+		t.Errorf("start: %v %v, hub got %+v", r, err, q)
+	}
+	if _, err := s.StartInstance(ctx, &protocol.StartInstanceRequest{StartAt: &timestamppb.Timestamp{Nanos: -1}}); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("invalid time: %v", err)
+	}
+	g, err := s.WaitForInstance(ctx, &protocol.GetInstanceRequest{InstanceId: "i", Payloads: true})
+	if err != nil || !g.Exists || g.Status.Output.GetValue() != out || !hub.opt.Payloads ||
+		!g.Status.CreatedTime.AsTime().Equal(at) || g.Status.LastUpdatedTime != nil || g.Status.Input != nil {
+		t.Errorf("wait: %v %v", g, err)
+	}
+	if g, err = s.GetInstance(ctx, &protocol.GetInstanceRequest{InstanceId: "i"}); err != nil || g.Status.Output != nil || hub.opt.Payloads {
+		t.Errorf("get without payloads: %v %v", g, err)
+	}
+	if _, err := s.RaiseEvent(ctx, &protocol.RaiseEventRequest{InstanceId: "i", Name: "e", Input: wrapperspb.String("1")}); err != nil || hub.said != "i e 1" {
+		t.Errorf("raise: %v, hub got %q", err, hub.said)
+	}
+	if _, err := s.TerminateInstance(ctx, &protocol.TerminateInstanceRequest{InstanceId: "i", Reason: "r", Recursive: true}); err != nil || hub.said != "i r true" {
+		t.Errorf("terminate: %v, hub got %q", err, hub.said)
+	}
+	if p, err := s.PurgeInstance(ctx, &protocol.PurgeInstanceRequest{InstanceId: "i"}); err != nil || p.Deleted != 1 || hub.said != "i" {
+		t.Errorf("purge: %v %v, hub got %q", p, err, hub.said)
+	}
+	if f, err := s.PutFile(ctx, &protocol.PutFileRequest{Name: "a", ContentType: "b", Body: []byte("xyz")}); err != nil || f.Url != "http://x/a?b=3" {
+		t.Errorf("file: %v %v", f, err)
+	}
+	hub.err = taskhub.ErrNotFound
+	if g, err := s.GetInstance(ctx, &protocol.GetInstanceRequest{}); err != nil || g.Exists {
+		t.Errorf("missing instance: %v %v", g, err)
+	}
+	none := durableclient.New(hub, nil)
+	if _, err := none.PutFile(ctx, &protocol.PutFileRequest{}); status.Code(err) != codes.Unimplemented {
+		t.Errorf("file without a store: %v", err)
+	}
+}
