@@ -31,6 +31,7 @@ type testHost struct {
 	id       string // instance id
 	exec     string
 	name     string
+	moved    bool // history is another host's: nothing is parked here
 }
 
 func newTestHost(t testing.TB, app *App, orchestrator string) *testHost {
@@ -91,7 +92,11 @@ func (h *testHost) try(events ...*history.HistoryEvent) (*protocol.OrchestratorR
 	}
 	replayed := &protocol.OrchestratorResult{}
 	h.replayed.episode(full, replayed)
-	if parked.HistoryNeeded {
+	if h.moved {
+		if !parked.HistoryNeeded {
+			h.t.Fatal("a runner that never saw the execution went on with it")
+		}
+		h.moved = false
 		return replayed, news
 	}
 	scrub(parked)
