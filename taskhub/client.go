@@ -5,7 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/partition"
 )
 
 // Status is the runtime status of an instance (F§4.1);
@@ -48,12 +50,14 @@ type Client interface {
 
 // Errors of Client. They are returned wrapped with the instance id.
 var (
-	ErrNotFound        = errors.New("instance not found")
-	ErrInstanceExists  = errors.New("instance already exists")
-	ErrTerminal        = errors.New("instance has already ended")
-	ErrInvalidState    = errors.New("instance is in the wrong state")
-	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrUnavailable means that the request was not accepted and may be sent again:
+	ErrNotFound        = core.ErrNotFound
+	ErrInstanceExists  = core.ErrInstanceExists
+	ErrTerminal        = core.ErrTerminal
+	ErrInvalidState    = core.ErrInvalidState
+	ErrInvalidArgument = core.ErrInvalidArgument
+	// ErrPayloadTooLarge means that a payload exceeds maxPayloadBytes.
+	ErrPayloadTooLarge = partition.ErrPayloadTooLarge
+	// ErrUnavailable means that the request was not answered and may be sent again:
 	// the partition is moving, the store cannot be reached, or too much is waiting.
 	ErrUnavailable = errors.New("task hub is unavailable")
 )

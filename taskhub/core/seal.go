@@ -16,6 +16,9 @@ func (c *Core) Pending() bool { return c.needed }
 // Waiting says whether effects wait, be it for a commit or for nothing.
 func (c *Core) Waiting() bool { return !c.effects.Empty() || c.needed }
 
+// Flush calls done after the commit of everything that was done before it.
+func (c *Core) Flush(done func()) { c.reply(done) }
+
 // Seal closes the batch being gathered. When nothing is Pending it holds only
 // effects that depend on what was sealed before.
 func (c *Core) Seal() (Sealed, error) {

@@ -24,10 +24,10 @@ const readBatch = 4096
 // object only when it is yielded. Entry.Tag is empty.
 func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Entry, error] {
 	return func(yield func(storage.Entry, error) bool) {
-		folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
-		if folder != "" && storage.CheckKey(folder[:len(folder)-1]) != nil {
-			return // "../" and the like: no key starts so
+		if !storage.PossiblePrefix(prefix) {
+			return
 		}
+		folder := prefix[:strings.LastIndexByte(prefix, '/')+1]
 		l := lister{ctx: ctx, store: s, prefix: prefix, after: after, yield: yield}
 		if err := l.walk(folder); err != nil && !errors.Is(err, errStopped) {
 			yield(storage.Entry{}, fail("list", prefix, err))

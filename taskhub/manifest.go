@@ -1,0 +1,104 @@
+package taskhub
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/sched"
+	"github.com/durafunc/durafunc/taskhub/storage"
+)
+
+// manifest is hub.json: what a task hub is, written once when it is created.
+type manifest struct {
+	Format  int       `json:"format"`
+	ID      string    `json:"id"`
+	Name    string    `json:"name"`
+	Created time.Time `json:"created"`
+	// Hash names the function that maps an instance id to 32 bits; a partition serves
+	// the hashes from its start (hex) to the next one's.
+	Hash   string   `json:"hash"`
+	Starts []string `json:"starts"`
+}
+
+// hubFormat is the version of everything that a hub keeps in its bucket.
+//
+//	1: first version
+const hubFormat = 1
+
+// ErrFormat means that the hub was written by a newer version, or is no hub.
+var ErrFormat = errors.New("task hub has a format that this version does not know")
+
+const manifestKey = "hub.json"
+
+// openManifest reads hub.json. If there is none it creates one with so many
+// partitions, after prepare has said that the store can be trusted.
+func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, name string, partitions int, prepare func() error) (m *manifest, created bool, err error) {
+	b, _, err := store.Get(ctx, manifestKey)
+	if errors.Is(err, storage.ErrNotFound) {
+		if prepare != nil {
+			if err := prepare(); err != nil {
+				return nil, false, err
+			}
+		}
+		var id [16]byte
+		s.Random(id[:])
+		m := manifest{Format: hubFormat, ID: hex.EncodeToString(id[:]), Name: name, Created: s.Now().UTC(), Hash: hashName}
+		for _, start := range evenPlacement(partitions).starts {
+			m.Starts = append(m.Starts, fmt.Sprintf("%08x", start))
+		}
+		if b, err = json.MarshalIndent(m, "", "  "); err != nil {
+			return nil, false, err
+		}
+		_, err = lease.Update(ctx, s, store, manifestKey, "", b)
+		if err == nil {
+			return &m, true, nil
+		}
+		if !errors.Is(err, storage.ErrConflict) {
+			return nil, false, err
+		}
+		b, _, err = store.Get(ctx, manifestKey) // another host was faster
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	m, err = decodeManifest(b)
+	return m, false, err
+}
+
+func decodeManifest(b []byte) (*manifest, error) {
+	m := &manifest{}
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrFormat, manifestKey, err)
+	}
+	if m.Format != hubFormat {
+		return nil, fmt.Errorf("%w: %s: format %d; this version knows %d", ErrFormat, manifestKey, m.Format, hubFormat)
+	}
+	if m.Hash != hashName {
+		return nil, fmt.Errorf("%w: %s: hash %q", ErrFormat, manifestKey, m.Hash)
+	}
+	if _, err := m.placement(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *manifest) placement() (placement, error) {
+	var p placement
+	for n, text := range m.Starts {
+		start, err := strconv.ParseUint(text, 16, 32)
+		if err != nil || n == 0 && start != 0 || n > 0 && uint32(start) <= p.starts[n-1] {
+			return p, fmt.Errorf("%w: %s: starts[%d]: %q", ErrFormat, manifestKey, n, text)
+		}
+		p.starts = append(p.starts, uint32(start))
+	}
+	if len(p.starts) == 0 {
+		return p, fmt.Errorf("%w: %s: no partitions", ErrFormat, manifestKey)
+	}
+	return p, nil
+}

@@ -1,0 +1,166 @@
+package partition
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/commitlog"
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/sched"
+	"github.com/durafunc/durafunc/taskhub/work"
+)
+
+// commits is the group commit: at most one PUT in flight, and everything that arrives
+// meanwhile in the next one.
+type commits struct {
+	at       checkpoint.Position // the last record that is durable
+	inFlight bool
+	waiting  bool // for short work, since could
+	could    time.Duration
+	wait     sched.Timer
+	idle     gate
+}
+
+// maybeCommit starts a commit if one can start and there is something to commit.
+func (p *Partition) maybeCommit() {
+	if p.commits.inFlight || !p.core.Waiting() {
+		return
+	}
+	if p.core.Pending() && !p.stopping && p.awaitShort() {
+		return
+	}
+	p.stopWaiting()
+	s, err := p.core.Seal()
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	if s.Number == 0 {
+		// Nothing changed: the effects depend on commits that are durable already.
+		p.releaseEffects(s.Effects)
+		return
+	}
+	p.commits.inFlight = true
+	p.commits.idle.enter(p.cfg.Sched)
+	at := p.commits.at
+	p.cfg.Sched.Go(func() {
+		defer p.commits.idle.leave()
+		next, err := p.write(at, s.Batch)
+		p.loop.Post(func() { p.committed(s, next, err) })
+	})
+}
+
+// awaitShort says whether the commit should wait a little for work that is about to
+// come back.
+func (p *Partition) awaitShort() bool {
+	now := p.cfg.Sched.Mono()
+	if !p.commits.waiting {
+		p.commits.waiting, p.commits.could = true, now
+	}
+	left := commitWait - (now - p.commits.could)
+	if left <= 0 || !p.short.any(now) {
+		return false
+	}
+	if p.commits.wait == nil {
+		p.commits.wait = p.loop.After(left, func() { p.commits.wait = nil })
+	}
+	return true
+}
+
+func (p *Partition) stopWaiting() {
+	p.commits.waiting = false
+	if p.commits.wait != nil {
+		p.commits.wait.Stop()
+		p.commits.wait = nil
+	}
+}
+
+// write makes one batch durable in the next free slot, and then visible in the state.
+// It runs beside the loop.
+func (p *Partition) write(at checkpoint.Position, batch []byte) (checkpoint.Position, error) {
+	log := p.cfg.log()
+	rec := commitlog.Record{
+		Kind: commitlog.Commit, Hub: p.cfg.Hub, Session: p.cfg.Session.ID(), Partition: p.cfg.Partition,
+		Epoch: p.epoch, Seq: at.Seq + 1, Prev: at.Digest, Body: batch,
+	}
+	p.cfg.Sched.Random(rec.Nonce[:])
+	for {
+		b := rec.Encode()
+		err := log.Append(p.ctx, p.cfg.Session, rec.Seq, b)
+		if err == nil {
+			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
+			return next, p.db.Apply(batch, next)
+		}
+		var taken *commitlog.SlotTakenError
+		if !errors.As(err, &taken) {
+			return at, err
+		}
+		other, derr := commitlog.Decode(taken.Bytes)
+		switch {
+		case derr != nil:
+			return at, &CorruptError{Key: taken.Key, Err: derr}
+		case other.Epoch > p.epoch:
+			return at, fmt.Errorf("%w: %s is of epoch %d, ours is %d", ErrFenced, taken.Key, other.Epoch, p.epoch)
+		case other.Epoch == p.epoch:
+			return at, &CorruptError{Key: taken.Key, Err: fmt.Errorf("session %s wrote under our epoch %d", other.Session, p.epoch)}
+		}
+		// A fenced owner's record that landed late is void; recovery skips it too.
+		rec.Seq++
+	}
+}
+
+// committed takes the verdict on the commit in flight.
+func (p *Partition) committed(s core.Sealed, next checkpoint.Position, err error) {
+	p.commits.inFlight = false
+	if p.err != nil || p.done.Fired() {
+		return
+	}
+	if err != nil {
+		p.failUnlessFenced(err)
+		return
+	}
+	p.commits.at = next
+	p.core.Applied(s.Number)
+	p.releaseEffects(s.Effects)
+	p.check.committed(p, len(s.Batch))
+}
+
+// failUnlessFenced stops the partition for err. A corruption is believed only when the
+// root still names us, which is found out beside the loop.
+func (p *Partition) failUnlessFenced(err error) {
+	if !damaged(err) {
+		p.fail(err)
+		return
+	}
+	p.cfg.Sched.Go(func() {
+		err := p.cfg.believe(p.ctx, &recovered{root: &Root{Epoch: p.epoch}}, err)
+		p.loop.Post(func() { p.fail(err) })
+	})
+}
+
+// releaseEffects lets go what waited for a commit.
+func (p *Partition) releaseEffects(e core.Effects) {
+	w := e.Work
+	if len(w.Activities) > 0 && !p.stopping || len(w.Cancels) > 0 || len(w.Evict) > 0 {
+		mono := p.cfg.Sched.Mono()
+		for _, a := range w.Activities {
+			p.short.add(a.Token, a.Name, mono)
+		}
+		p.cfg.Exec.Submit(work.Batch{Activities: w.Activities, Cancels: w.Cancels, Evict: w.Evict}, p.results)
+	}
+	for _, reply := range e.Replies {
+		reply()
+	}
+	for _, s := range e.Sends {
+		p.cfg.Post.Send(p.cfg.Partition, s)
+	}
+	for _, a := range e.Acks {
+		p.cfg.Post.Ack(p.cfg.Partition, a)
+	}
+	if len(e.Sends) > 0 {
+		p.armResend()
+	}
+}

@@ -1,0 +1,86 @@
+package partition
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/commitlog"
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/sched"
+	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/work"
+)
+
+// Config is what a partition needs from its host.
+type Config struct {
+	Hub        string // hub id
+	Partition  int
+	Partitions int
+	Place      func(id string) int
+	Prefix     string // of the partition's keys, ending in '/'
+	// PrefixOf is the Prefix of any partition.
+	PrefixOf func(partition int) string
+
+	Store    storage.Store
+	Register lease.Register
+	Sched    sched.Scheduler
+	Session  *lease.Session
+	Opener   checkpoint.Opener
+	Exec     work.Executor
+	Post     Postman
+	Log      hclog.Logger
+
+	// MaxPayload is the largest payload in bytes.
+	MaxPayload int
+	// FailNonDeterminism and ReplaceRunning: see core.Config.
+	FailNonDeterminism, ReplaceRunning bool
+	// MaxCached: see core.Config.
+	MaxCached int
+}
+
+// Postman carries messages between partitions. It may lose, repeat and reorder them.
+type Postman interface {
+	// Send carries messages of partition src to the owner of s.Dst.
+	Send(src int, s core.Send)
+	// Ack tells the owner of a.Src that partition dst has taken in up to a.UpTo.
+	Ack(dst int, a core.Ack)
+}
+
+// Limits and timings of a partition.
+const (
+	// commitWait is how long a commit waits for short work that is out, counted from
+	// when it could start. Without it results arrive just after the commit left, and
+	// every step pays two PUTs under load (limit.md: +70 % on a 20 ms store).
+	commitWait = 2 * time.Millisecond
+	// shortWork is the mean duration up to which an activity is waited for, and
+	// shortAge how long one is believed to be about to end.
+	shortWork = 2 * time.Millisecond
+	shortAge  = 10 * time.Millisecond
+	// A checkpoint is due after so many records, so many bytes of log, or so much
+	// idleness with anything new: recovery replays no more than that.
+	checkpointRecords = 1000
+	checkpointBytes   = 8 << 20
+	checkpointIdle    = 30 * time.Second
+	// deleteGrace is how long an object must have been unreferenced before it is
+	// deleted. A signed request can land up to 15 minutes after it was signed, and
+	// a create-only name must not become free while one may still come: with one
+	// minute, acknowledged work was lost (E§C3.1). Never make this a setting.
+	deleteGrace = 20 * time.Minute
+	// resendAfter is when unacknowledged messages are sent again.
+	resendAfter = 2 * time.Second
+)
+
+func (c *Config) rootKey() string       { return c.Prefix + "root" }
+func (c *Config) tablePrefix() string   { return c.Prefix + "table/" }
+func (c *Config) payloadPrefix() string { return c.Prefix + "payload/" }
+
+func (c *Config) log() *commitlog.Log {
+	return &commitlog.Log{Store: c.Store, Sched: c.Sched, Prefix: c.Prefix + "log/"}
+}
+
+// String names the partition in errors.
+func (c *Config) String() string { return fmt.Sprintf("partition %d", c.Partition) }

@@ -1,0 +1,265 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/kv"
+	"github.com/durafunc/durafunc/taskhub/sched"
+	"github.com/durafunc/durafunc/taskhub/work"
+)
+
+// Partition is an open partition: claimed, recovered and serving, until it is stopped
+// or fails. It never restarts itself; the hub decides whether to claim it again.
+type Partition struct {
+	cfg    Config
+	epoch  uint64
+	loop   sched.Loop
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   sched.Signal
+	db     checkpoint.DB
+	store  payloadStore
+	reads  gate
+	calls  calls
+
+	// Below: owned by the loop.
+	core     *core.Core
+	err      error // why it stopped
+	stopping bool
+	commits  commits
+	short    shortWorkOut
+	check    checkpoints
+	timer    sched.Timer
+	timerAt  int64
+	resend   sched.Timer
+	drained  sched.Signal // fires when it is stopping and nothing waits
+}
+
+// Open claims the partition for cfg.Session, recovers it and starts to serve. free is
+// the session known to have ended, if it owned the partition before. It fails with
+// ErrOwned, ErrFenced, lease.ErrLost, a *CorruptError, or ctx's error.
+func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
+	started := cfg.Sched.Mono()
+	r, err := cfg.recover(ctx, free)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", &cfg, err)
+	}
+	p := &Partition{
+		cfg: cfg, epoch: r.root.Epoch, db: r.db,
+		done: cfg.Sched.NewSignal(), drained: cfg.Sched.NewSignal(),
+	}
+	p.store.init(&p.cfg, p.epoch)
+	p.ctx, p.cancel = cfg.Sched.WithCancel(context.Background())
+	p.core = core.New(core.Config{
+		Partition: cfg.Partition, Partitions: cfg.Partitions, Epoch: r.root.Epoch, Place: cfg.Place,
+		FailNonDeterminism: cfg.FailNonDeterminism, ReplaceRunning: cfg.ReplaceRunning, MaxCached: cfg.MaxCached,
+	}, r.db)
+	if err := p.core.Load(p.now()); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", &cfg, err), r.db.Close())
+	}
+	p.commits.at = r.db.Position()
+	p.check.init(p, r)
+	p.loop = cfg.Sched.NewLoop(p.idle)
+	p.loop.Post(func() {}) // hand out what the recovery found
+	cfg.Log.Info("partition opened", "partition", cfg.Partition, "epoch", p.epoch, "seq", p.commits.at.Seq,
+		"replayed", r.records, "elapsed", cfg.Sched.Mono()-started)
+	return p, nil
+}
+
+// Epoch is the epoch under which the partition is owned.
+func (p *Partition) Epoch() uint64 { return p.epoch }
+
+// Index is the partition's number.
+func (p *Partition) Index() int { return p.cfg.Partition }
+
+// Done fires when the partition has stopped serving; Err then says why.
+func (p *Partition) Done() sched.Signal { return p.done }
+
+// Err is why the partition stopped; nil after Stop. Only after Done.
+func (p *Partition) Err() error { return p.err }
+
+// Read runs f over committed state, from any goroutine. It answers under a live lease
+// only: a host that was frozen must not answer from what another owner has changed
+// since (E§C3, rule 3), so the lease is checked before and after.
+func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
+	for {
+		if err := p.cfg.Session.Await(ctx); err != nil {
+			return err
+		}
+		p.reads.enter(p.cfg.Sched)
+		if p.done.Fired() {
+			p.reads.leave()
+			return ErrStopped
+		}
+		err := f(p.db)
+		p.reads.leave()
+		if p.cfg.Session.Alive() {
+			return err
+		}
+	}
+}
+
+// ErrStopped means that the partition does not serve any more.
+var ErrStopped = errors.New("partition has stopped")
+
+// Do runs a step of the core in the loop. If the partition has stopped, or stops before
+// the step, refused is called instead, once. Both run in the loop or in the caller.
+func (p *Partition) Do(step func(c *core.Core, now int64), refused func(error)) {
+	if p.done.Fired() {
+		refused(ErrStopped)
+		return
+	}
+	p.loop.Post(func() {
+		if p.err != nil || p.stopping || p.done.Fired() {
+			refused(ErrStopped)
+			return
+		}
+		step(p.core, p.now())
+	})
+}
+
+// Track lets ended be called, from any goroutine, when the partition stops serving, so
+// that nobody waits for an answer that cannot come. The function that it returns ends
+// that.
+func (p *Partition) Track(ended func(error)) (forget func()) { return p.calls.add(ended) }
+
+func (p *Partition) now() int64 { return p.cfg.Sched.Now().UnixNano() }
+
+// idle runs after each burst of steps: what they made ready goes out together.
+func (p *Partition) idle() {
+	if p.err != nil || p.done.Fired() {
+		return
+	}
+	now := p.now()
+	if next := p.core.NextTimer(); next != 0 && next <= now && !p.stopping {
+		p.core.Tick(now)
+	}
+	if !p.stopping {
+		if episodes := p.core.TakeEpisodes(now); len(episodes) > 0 {
+			for _, e := range episodes {
+				p.short.add(e.Token, "", p.cfg.Sched.Mono())
+			}
+			p.cfg.Exec.Submit(work.Batch{Episodes: episodes}, p.results)
+		}
+	}
+	if err := p.core.Err(); err != nil {
+		p.fail(err)
+		return
+	}
+	p.armTimer(now)
+	p.maybeCommit()
+	if p.stopping && !p.commits.inFlight && !p.core.Waiting() {
+		p.drained.Fire()
+	}
+}
+
+// armTimer sets the one timer of the loop to the next durable timer that is due.
+func (p *Partition) armTimer(now int64) {
+	next := p.core.NextTimer()
+	if next == p.timerAt || p.stopping {
+		return
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+	p.timerAt = next
+	if next != 0 {
+		p.timer = p.loop.After(time.Duration(max(0, next-now)), func() { p.timerAt, p.timer = 0, nil })
+	}
+}
+
+// results takes the answers of the executor, from any goroutine.
+func (p *Partition) results(r work.Results) {
+	if p.done.Fired() {
+		return
+	}
+	if p.store.hasLarge(r) {
+		p.cfg.Sched.Go(func() {
+			if err := p.store.intern(p.ctx, r); err == nil {
+				p.loop.Post(func() { p.take(r) })
+			}
+		})
+		return
+	}
+	p.loop.Post(func() { p.take(r) })
+}
+
+func (p *Partition) take(r work.Results) {
+	if p.err != nil || p.stopping {
+		return
+	}
+	now, mono := p.now(), p.cfg.Sched.Mono()
+	for _, e := range r.Episodes {
+		p.short.end(e.Token, mono)
+		p.core.EpisodeDone(now, e)
+	}
+	for _, a := range r.Activities {
+		p.short.end(a.Token, mono)
+		p.core.ActivityDone(now, a)
+	}
+}
+
+// fail stops the partition at once: nothing that is not committed leaves any more.
+func (p *Partition) fail(err error) {
+	if p.err != nil || p.done.Fired() {
+		return
+	}
+	p.err = fmt.Errorf("%s: %w", &p.cfg, err)
+	p.end()
+}
+
+// end closes what the partition holds. The state is closed when a commit that is under
+// way has come back.
+func (p *Partition) end() {
+	p.cancel(ErrStopped)
+	for _, t := range []sched.Timer{p.timer, p.resend, p.commits.wait, p.check.idleTimer} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+	p.done.Fire()
+	p.calls.end(ErrStopped)
+	p.cfg.Sched.Go(func() {
+		p.commits.idle.wait()
+		p.check.idle.wait()
+		p.reads.wait()
+		if err := p.db.Close(); err != nil {
+			p.cfg.Log.Warn("working state was not closed cleanly", "partition", p.cfg.Partition, "error", err)
+		}
+		p.loop.Close()
+	})
+}
+
+// Stop ends the partition in good order: it takes nothing more, commits what it has,
+// takes a checkpoint, and releases its root so that the next owner need not wait.
+func (p *Partition) Stop(ctx context.Context) error {
+	p.loop.Post(func() { p.stopping = true })
+	err := p.drained.Wait(ctx)
+	if err == nil && !p.done.Fired() {
+		err = p.release(ctx)
+	}
+	if p.done.Fired() {
+		return p.err
+	}
+	p.loop.Post(func() {
+		if p.err == nil && !p.done.Fired() {
+			p.end()
+		}
+	})
+	return errors.Join(err, p.done.Wait(ctx))
+}
+
+// Payloads is the store of the partition's large payloads.
+func (p *Partition) Payloads() Payloads { return &p.store }
+
+// Abandon ends the partition at once, as a crash would: what is not committed is
+// redone by the next owner.
+func (p *Partition) Abandon(reason error) {
+	p.loop.Post(func() { p.fail(reason) })
+}

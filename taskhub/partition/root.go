@@ -1,0 +1,121 @@
+package partition
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/storage"
+)
+
+// Root is the one replaceable object of a partition: who owns it, under which epoch,
+// and where its checkpoint is. One object, so that ownership and checkpoint cannot
+// disagree (E§C3). It is never deleted and its epoch never falls.
+type Root struct {
+	Format    int    `json:"format"` // 1
+	Hub       string `json:"hub"`
+	Partition int    `json:"partition"`
+	Epoch     uint64 `json:"epoch"`
+	// Owner is the session that owns the partition; "" when it was released.
+	Owner string `json:"owner"`
+	// Nonce is fresh in every version, since a store's tags may be content hashes.
+	Nonce string `json:"nonce"`
+	// Checkpoint is the newest one. Previous is kept, with the log that follows it,
+	// until the next one is published.
+	Checkpoint *checkpoint.Manifest `json:"checkpoint,omitempty"`
+	Previous   *checkpoint.Manifest `json:"previous,omitempty"`
+	// TrimBelow: log slots below it may be missing, and are ignored if they reappear.
+	TrimBelow uint64 `json:"trimBelow"`
+}
+
+const rootFormat = 1
+
+func (r *Root) encode() []byte {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		panic(err) // strings and numbers always marshal
+	}
+	return b
+}
+
+func decodeRoot(key string, b []byte) (*Root, error) {
+	r := &Root{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, &CorruptError{Key: key, Err: err}
+	}
+	if r.Format != rootFormat {
+		return nil, fmt.Errorf("%s: format %d; this version knows %d", key, r.Format, rootFormat)
+	}
+	return r, nil
+}
+
+// CorruptError means that an object of a partition is damaged or contradicts another.
+// The partition stops; the bytes stay where they are.
+type CorruptError struct {
+	Key string
+	Err error
+}
+
+func (e *CorruptError) Error() string { return fmt.Sprintf("corrupt object %s: %v", e.Key, e.Err) }
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// ErrFenced means that another session owns the partition now. What this one had not
+// committed is redone there.
+var ErrFenced = errors.New("partition has a new owner")
+
+// ErrOwned means that another session that has not ended owns the partition.
+var ErrOwned = errors.New("partition is owned by another host")
+
+// ReadRoot reads a partition's root; nil if it was never claimed.
+func (c *Config) ReadRoot(ctx context.Context) (*Root, storage.Tag, error) {
+	b, tag, err := lease.Read(ctx, c.Sched, c.Register, c.rootKey())
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	r, err := decodeRoot(c.rootKey(), b)
+	return r, tag, err
+}
+
+// claim makes this session the owner, under the next epoch. The caller knows that the
+// session named as free has ended ("" if nobody owned the partition).
+func (c *Config) claim(ctx context.Context, free string) (*Root, storage.Tag, error) {
+	r, tag, err := c.ReadRoot(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	if r == nil {
+		r = &Root{Format: rootFormat, Hub: c.Hub, Partition: c.Partition}
+	}
+	if r.Owner != "" && r.Owner != free && r.Owner != c.Session.ID() {
+		return nil, "", fmt.Errorf("%w: session %s, epoch %d", ErrOwned, r.Owner, r.Epoch)
+	}
+	if r.Hub != c.Hub || r.Partition != c.Partition {
+		return nil, "", &CorruptError{Key: c.rootKey(), Err: fmt.Errorf("it is of hub %s, partition %d", r.Hub, r.Partition)}
+	}
+	r.Epoch++
+	r.Owner = c.Session.ID()
+	tag, err = c.writeRoot(ctx, r, tag)
+	return r, tag, err
+}
+
+// writeRoot replaces the root. Losing to another write means being fenced.
+func (c *Config) writeRoot(ctx context.Context, r *Root, old storage.Tag) (storage.Tag, error) {
+	if err := c.Session.Await(ctx); err != nil {
+		return "", err
+	}
+	var nonce [12]byte
+	c.Sched.Random(nonce[:])
+	r.Nonce = hex.EncodeToString(nonce[:])
+	tag, err := lease.Update(ctx, c.Sched, c.Register, c.rootKey(), old, r.encode())
+	if errors.Is(err, storage.ErrConflict) {
+		return "", fmt.Errorf("%w: %s was replaced", ErrFenced, c.rootKey())
+	}
+	return tag, err
+}

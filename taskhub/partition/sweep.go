@@ -1,0 +1,55 @@
+package partition
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/commitlog"
+)
+
+// sweep finds, once per owner, what earlier owners left: tables that the root does not
+// name, and the first slot of the log. Their grace begins now, since nobody knows when
+// they stopped being named.
+func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
+	if g.swept {
+		return nil
+	}
+	named := g.named()
+	prefix := g.cfg.tablePrefix()
+	for e, err := range g.cfg.Store.List(ctx, prefix, "") {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(e.Key, prefix)
+		if _, noted := g.tables[name]; !noted && !named[name] {
+			g.tables[name] = now
+		}
+	}
+	for e, err := range g.cfg.Store.List(ctx, g.cfg.log().Prefix, "") {
+		if err != nil {
+			return err
+		}
+		seq, err := commitlog.SeqOfKey(e.Key)
+		if err != nil {
+			continue // not ours: leave it
+		}
+		g.nextSlot = seq
+		break
+	}
+	g.swept = true
+	return nil
+}
+
+// ripe lists, in order, the names that have been needless for the whole grace.
+func ripe(since map[string]time.Duration, now time.Duration) []string {
+	var names []string
+	for name, at := range since {
+		if now-at >= deleteGrace {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}

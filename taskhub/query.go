@@ -1,0 +1,270 @@
+package taskhub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/kv"
+	"github.com/durafunc/durafunc/taskhub/partition"
+)
+
+// Limits of a page: instances, and bytes of their payloads, since a page with payloads
+// must not grow with what users stored.
+const (
+	defaultTop   = 100
+	maxPageBytes = 16 << 20
+)
+
+// Get implements Client.
+func (h *Hub) Get(ctx context.Context, id string, opt GetOptions) (*Instance, error) {
+	p, err := h.await(ctx, h.place.of(id))
+	if err != nil {
+		return nil, err
+	}
+	var inst *Instance
+	err = p.Read(ctx, func(r kv.Reader) error {
+		v, err := core.Lookup(r, id)
+		if err != nil || v == nil {
+			return err
+		}
+		inst, err = instanceOf(r, v, opt.Payloads)
+		return err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if inst == nil {
+		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
+	}
+	return inst, h.loadPayloads(ctx, inst)
+}
+
+// instanceOf shows a row to a client. Payload references stay references.
+func instanceOf(r kv.Reader, v *core.View, payloads bool) (*Instance, error) {
+	row := &v.Row
+	inst := &Instance{
+		ID: row.Id, Name: row.Name, Version: row.Version, Execution: row.Execution, Parent: row.Parent.GetInstance(),
+		Status: row.Status, Created: clock(row.Created), Updated: clock(row.Updated), Completed: clock(row.Completed),
+		CustomStatus: row.CustomStatus, Failure: row.Failure, Tags: row.Tags,
+	}
+	if !payloads {
+		return inst, nil
+	}
+	input, err := v.Input(r)
+	if err != nil {
+		return nil, err
+	}
+	inst.Input, inst.Output = input, row.Output
+	switch {
+	case row.Failure != nil && row.Output == nil:
+		inst.Output = quoted(row.Failure.ErrorMessage)
+	case row.Status == history.Suspended && row.Suspended != "":
+		inst.Output = quoted(row.Suspended) // the reason, while it lasts (F§1.14)
+	}
+	return inst, nil
+}
+
+func clock(nanos int64) time.Time {
+	if nanos == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, nanos).UTC()
+}
+
+func quoted(text string) *string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		b = []byte(`""`) // a string always marshals
+	}
+	s := string(b)
+	return &s
+}
+
+func (h *Hub) loadPayloads(ctx context.Context, inst *Instance) error {
+	for _, p := range []**string{&inst.Input, &inst.Output} {
+		if *p == nil || !history.IsPayloadRef(**p) {
+			continue
+		}
+		text, err := h.Payload(ctx, **p)
+		if err != nil {
+			return fmt.Errorf("%q: %w", inst.ID, err)
+		}
+		*p = &text
+	}
+	return nil
+}
+
+// Payload fetches what a payload reference stands for; other text is answered as it is.
+func (h *Hub) Payload(ctx context.Context, text string) (string, error) {
+	return partition.ReadPayload(ctx, h.opts.Store, partitionPrefix, text)
+}
+
+// History implements Client.
+func (h *Hub) History(ctx context.Context, id string) ([]*history.HistoryEvent, error) {
+	p, err := h.await(ctx, h.place.of(id))
+	if err != nil {
+		return nil, err
+	}
+	var events []*history.HistoryEvent
+	found := false
+	err = p.Read(ctx, func(r kv.Reader) error {
+		v, err := core.Lookup(r, id)
+		if err != nil || v == nil {
+			return err
+		}
+		found = true
+		events, err = v.History(r)
+		return err
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("%q: %w", id, ErrNotFound)
+	}
+	return events, unavailable(err)
+}
+
+// List implements Client. Pages go through the partitions one after another, each in
+// the order of creation.
+func (h *Hub) List(ctx context.Context, q Query) (Page, error) {
+	n, after, err := parseToken(q.Token, len(h.parts))
+	if err != nil {
+		return Page{}, err
+	}
+	top := q.Top
+	if top <= 0 {
+		top = defaultTop
+	}
+	var page Page
+	bytes := 0
+	for ; n < len(h.parts); n, after = n+1, 0 {
+		p, err := h.await(ctx, n)
+		if err != nil {
+			return Page{}, err
+		}
+		full := false
+		err = p.Read(ctx, func(r kv.Reader) error {
+			return core.Each(r, after, func(v *core.View) (bool, error) {
+				if !q.matches(&v.Row) {
+					after = v.Number
+					return ctx.Err() == nil, ctx.Err()
+				}
+				if len(page.Instances) == top || bytes > maxPageBytes {
+					full = true
+					return false, nil
+				}
+				after = v.Number
+				inst, err := instanceOf(r, v, q.Payloads)
+				if err != nil {
+					return false, err
+				}
+				bytes += payloadBytes(inst)
+				page.Instances = append(page.Instances, inst)
+				return true, nil
+			})
+		})
+		if err != nil {
+			return Page{}, unavailable(err)
+		}
+		if full {
+			page.Token = strconv.Itoa(n) + "." + strconv.FormatUint(after, 10)
+			break
+		}
+	}
+	for _, inst := range page.Instances {
+		if err := h.loadPayloads(ctx, inst); err != nil {
+			return Page{}, err
+		}
+	}
+	return page, nil
+}
+
+// payloadBytes is what an instance's payloads weigh once they are loaded.
+func payloadBytes(i *Instance) int {
+	n := 0
+	for _, p := range []*string{i.Input, i.Output, i.CustomStatus} {
+		if p == nil {
+			continue
+		}
+		n += len(*p)
+		if ref, err := history.ParsePayloadRef(*p); err == nil {
+			n += int(ref.Bytes)
+		}
+	}
+	return n
+}
+
+func (q *Query) matches(row *core.InstanceRow) bool {
+	created := clock(row.Created)
+	return (len(q.Statuses) == 0 || slices.Contains(q.Statuses, row.Status)) &&
+		(q.CreatedFrom.IsZero() || !created.Before(q.CreatedFrom)) &&
+		(q.CreatedTo.IsZero() || !created.After(q.CreatedTo)) &&
+		strings.HasPrefix(row.Id, q.IDPrefix)
+}
+
+// parseToken reads the token of a page: partition and the last creation number.
+func parseToken(token string, partitions int) (n int, after uint64, err error) {
+	if token == "" {
+		return 0, 0, nil
+	}
+	left, right, ok := strings.Cut(token, ".")
+	n, err1 := strconv.Atoi(left)
+	after, err2 := strconv.ParseUint(right, 10, 64)
+	if !ok || err1 != nil || err2 != nil || n < 0 || n >= partitions {
+		return 0, 0, fmt.Errorf("%w: continuation token %q", ErrInvalidArgument, token)
+	}
+	return n, after, nil
+}
+
+// purgeAtOnce is how many instances one step purges: they share a commit.
+const purgeAtOnce = 1000
+
+// PurgeBy implements Client.
+func (h *Hub) PurgeBy(ctx context.Context, q Query) (int, error) {
+	purged := 0
+	for n := range h.parts {
+		p, err := h.await(ctx, n)
+		if err != nil {
+			return purged, err
+		}
+		for after := uint64(0); ; {
+			var ids []string
+			err := p.Read(ctx, func(r kv.Reader) error {
+				return core.Each(r, after, func(v *core.View) (bool, error) {
+					after = v.Number
+					if history.IsTerminal(v.Row.Status) && q.matches(&v.Row) {
+						ids = append(ids, v.Row.Id)
+					}
+					return len(ids) < purgeAtOnce && ctx.Err() == nil, ctx.Err()
+				})
+			})
+			if err != nil {
+				return purged, unavailable(err)
+			}
+			if len(ids) == 0 {
+				break
+			}
+			count := 0
+			err = h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+				for _, id := range ids {
+					c.Purge(now, id, func(err error) {
+						if err == nil {
+							count++
+						}
+					})
+				}
+				c.Flush(func() { reply(nil) })
+			})
+			purged += count
+			if err != nil {
+				return purged, err
+			}
+		}
+	}
+	return purged, nil
+}

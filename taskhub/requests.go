@@ -1,0 +1,217 @@
+package taskhub
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/sched"
+)
+
+var _ Client = (*Hub)(nil)
+
+// holdFor is how long a request waits for its partition to be served: a restart or a
+// takeover is a pause, not an error.
+const holdFor = 5 * time.Second
+
+// await finds the partition of an instance id, waiting a little until it is served.
+func (h *Hub) await(ctx context.Context, n int) (*partition.Partition, error) {
+	hold, cancel := h.opts.Sched.WithTimeout(ctx, holdFor)
+	defer cancel()
+	for {
+		h.mu.Lock()
+		o := h.parts[n]
+		h.mu.Unlock()
+		if o.part != nil {
+			return o.part, nil
+		}
+		if o.state == Stopped || o.state == Parked || o.changed.Wait(hold) != nil {
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			return nil, fmt.Errorf("%w: partition %d is %s: %s", ErrUnavailable, n, o.state, o.detail)
+		}
+	}
+}
+
+// call is one request under way in a partition.
+type call struct {
+	done sched.Signal
+	once sync.Once
+	err  error
+}
+
+// end takes the first answer: the partition's, or that it has stopped.
+func (c *call) end(err error) {
+	c.once.Do(func() {
+		c.err = err
+		c.done.Fire()
+	})
+}
+
+// request runs a step of the core of the partition that id belongs to and waits for
+// its answer, which comes after the commit. step must call reply once.
+func (h *Hub) request(ctx context.Context, id string, step func(p *partition.Partition, c *core.Core, now int64, reply func(error))) error {
+	p, err := h.await(ctx, h.place.of(id))
+	if err != nil {
+		return err
+	}
+	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) { step(p, c, now, reply) })
+}
+
+func (h *Hub) do(ctx context.Context, p *partition.Partition, step func(c *core.Core, now int64, reply func(error))) error {
+	c := &call{done: h.opts.Sched.NewSignal()}
+	forget := p.Track(c.end)
+	defer forget()
+	p.Do(func(core *core.Core, now int64) { step(core, now, c.end) }, c.end)
+	if err := c.done.Wait(ctx); err != nil {
+		return err
+	}
+	return unavailable(c.err)
+}
+
+// unavailable marks the errors that come from a partition that moved or stopped.
+func unavailable(err error) error {
+	if errors.Is(err, partition.ErrStopped) || errors.Is(err, partition.ErrFenced) || errors.Is(err, lease.ErrLost) || errors.Is(err, ErrStopped) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// Start implements Client.
+func (h *Hub) Start(ctx context.Context, r StartRequest) (StartResult, error) {
+	var random [16]byte
+	h.opts.Sched.Random(random[:])
+	if r.ID == "" {
+		r.ID = hex.EncodeToString(random[:])
+		h.opts.Sched.Random(random[:])
+	}
+	if err := core.CheckInstanceID(r.ID); err != nil {
+		return StartResult{}, err
+	}
+	if r.Name == "" {
+		return StartResult{}, fmt.Errorf("%w: no orchestrator is named", ErrInvalidArgument)
+	}
+	if err := h.checkPayload("input", r.Input); err != nil {
+		return StartResult{}, err
+	}
+	result := StartResult{ID: r.ID}
+	startAt := int64(0)
+	if !r.StartAt.IsZero() {
+		startAt = r.StartAt.UnixNano()
+	}
+	p, err := h.await(ctx, h.place.of(r.ID))
+	if err != nil {
+		return StartResult{}, err
+	}
+	input, err := p.Payloads().Put(ctx, r.Input)
+	if err != nil {
+		return StartResult{}, err
+	}
+	err = h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+		c.Start(now, &core.Start{
+			ID: r.ID, Name: r.Name, Version: r.Version, Input: input, Execution: hex.EncodeToString(random[:]),
+			StartAt: startAt, Tags: r.Tags,
+			Reply: func(replaced bool, err error) {
+				result.Replaced = replaced
+				reply(err)
+			},
+		})
+	})
+	return result, err
+}
+
+// checkPayload refuses what could not be stored or is no JSON.
+func (h *Hub) checkPayload(what string, payload *string) error {
+	switch {
+	case payload == nil:
+		return nil
+	case len(*payload) > h.opts.MaxPayload:
+		return fmt.Errorf("%s: %w: %d bytes, maxPayloadBytes is %d", what, ErrPayloadTooLarge, len(*payload), h.opts.MaxPayload)
+	case !json.Valid([]byte(*payload)):
+		return fmt.Errorf("%w: %s is not JSON", ErrInvalidArgument, what)
+	}
+	return nil
+}
+
+// Wait implements Client. It outlives the partition's move to another epoch.
+func (h *Hub) Wait(ctx context.Context, id string) (*Instance, error) {
+	for {
+		p, err := h.await(ctx, h.place.of(id))
+		if err != nil {
+			return nil, err
+		}
+		var w *core.Waiter
+		err = h.do(ctx, p, func(c *core.Core, _ int64, reply func(error)) {
+			w = &core.Waiter{Done: reply}
+			c.Wait(id, w)
+		})
+		switch {
+		case err == nil:
+			return h.Get(ctx, id, GetOptions{Payloads: true})
+		case ctx.Err() != nil:
+			p.Do(func(c *core.Core, _ int64) {
+				if w != nil {
+					c.Unwait(id, w)
+				}
+			}, func(error) {})
+			return nil, err
+		case !errors.Is(err, ErrUnavailable) || h.isStopping():
+			return nil, err
+		}
+	}
+}
+
+// RaiseEvent implements Client.
+func (h *Hub) RaiseEvent(ctx context.Context, id, name string, data *string) error {
+	if name == "" {
+		return fmt.Errorf("%w: the event has no name", ErrInvalidArgument)
+	}
+	if err := h.checkPayload("event data", data); err != nil {
+		return err
+	}
+	p, err := h.await(ctx, h.place.of(id))
+	if err != nil {
+		return err
+	}
+	data, err = p.Payloads().Put(ctx, data)
+	if err != nil {
+		return err
+	}
+	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) { c.Raise(now, id, name, data, reply) })
+}
+
+// Terminate implements Client.
+func (h *Hub) Terminate(ctx context.Context, id, reason string, recursive bool) error {
+	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+		c.Terminate(now, id, reason, recursive, reply)
+	})
+}
+
+// Suspend implements Client.
+func (h *Hub) Suspend(ctx context.Context, id, reason string) error {
+	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+		c.Suspend(now, id, reason, reply)
+	})
+}
+
+// Resume implements Client.
+func (h *Hub) Resume(ctx context.Context, id, reason string) error {
+	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+		c.Resume(now, id, reason, reply)
+	})
+}
+
+// Purge implements Client.
+func (h *Hub) Purge(ctx context.Context, id string) error {
+	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+		c.Purge(now, id, reply)
+	})
+}
