@@ -105,13 +105,13 @@ func (s *Store) meet(ctx context.Context, op Op, key string, body []byte, do fun
 	case Hang:
 		return hang(ctx, op, key)
 	case FailAfter:
-		do(ctx, body) // the answer is lost, be it a verdict or not
+		_ = do(ctx, body) // the answer is lost, be it a verdict or not
 		return lost(op, key, f)
 	case FailLate:
 		if op.IsWrite() {
 			// The caller gets its body back, and its context may end, before then.
 			ctx, body := context.WithoutCancel(ctx), bytes.Clone(body)
-			s.later(func() { do(ctx, body) })
+			s.later(func() { _ = do(ctx, body) })
 		}
 		return lost(op, key, f)
 	default:

@@ -76,7 +76,7 @@ func TestUnnamedFilesAreUsed(t *testing.T) {
 
 func TestOpenSweepsOldLeftovers(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, dir)
+	open(t, dir)
 	old, young := filepath.Join(dir, "~tmp", "1-1"), filepath.Join(dir, "~tmp", "1-2")
 	for _, path := range []string{old, young} {
 		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
@@ -87,7 +87,7 @@ func TestOpenSweepsOldLeftovers(t *testing.T) {
 	if err := os.Chtimes(old, longAgo, longAgo); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, dir)
+	s := open(t, dir)
 	if got := temps(t, s); !slices.Equal(got, []string{"1-2"}) {
 		t.Errorf("left in ~tmp: %q, want only the young one", got)
 	}

@@ -67,8 +67,8 @@ func TestLostAnswersAreNoVerdict(t *testing.T) {
 type broken struct {
 	*memory.Store
 	name    string
-	create  func(b *broken, ctx context.Context, key string, body []byte) (storage.Tag, error)
-	replace func(b *broken, ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error)
+	create  func(ctx context.Context, b *broken, key string, body []byte) (storage.Tag, error)
+	replace func(ctx context.Context, b *broken, key string, old storage.Tag, body []byte) (storage.Tag, error)
 
 	mu   sync.Mutex
 	seen map[string]int
@@ -80,14 +80,14 @@ func (b *broken) Create(ctx context.Context, key string, body []byte) (storage.T
 	if b.create == nil {
 		return b.Store.Create(ctx, key, body)
 	}
-	return b.create(b, ctx, key, body)
+	return b.create(ctx, b, key, body)
 }
 
 func (b *broken) Replace(ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
 	if b.replace == nil {
 		return b.Store.Replace(ctx, key, old, body)
 	}
-	return b.replace(b, ctx, key, old, body)
+	return b.replace(ctx, b, key, old, body)
 }
 
 // second reports whether this is the second call about key: a racer that looked
@@ -102,19 +102,19 @@ func (b *broken) second(key string) bool {
 	return b.seen[key] == 2
 }
 
-func overwrite(s *memory.Store, ctx context.Context, key string, body []byte) (storage.Tag, error) {
+func overwrite(ctx context.Context, s *memory.Store, key string, body []byte) (storage.Tag, error) {
 	if err := s.Delete(ctx, key); err != nil {
 		return "", err
 	}
 	return s.Create(ctx, key, body)
 }
 
-func ignoreCreate(b *broken, ctx context.Context, key string, body []byte) (storage.Tag, error) {
-	return overwrite(b.Store, ctx, key, body)
+func ignoreCreate(ctx context.Context, b *broken, key string, body []byte) (storage.Tag, error) {
+	return overwrite(ctx, b.Store, key, body)
 }
 
-func ignoreReplace(b *broken, ctx context.Context, key string, _ storage.Tag, body []byte) (storage.Tag, error) {
-	return overwrite(b.Store, ctx, key, body)
+func ignoreReplace(ctx context.Context, b *broken, key string, _ storage.Tag, body []byte) (storage.Tag, error) {
+	return overwrite(ctx, b.Store, key, body)
 }
 
 func TestUnfitStores(t *testing.T) {
@@ -125,28 +125,28 @@ func TestUnfitStores(t *testing.T) {
 	}{
 		{&broken{name: "ignores-all", create: ignoreCreate, replace: ignoreReplace}, true, "ignores the condition of a create (If-None-Match: *)"},
 		{&broken{name: "ignores-if-match", replace: ignoreReplace}, true, "ignores the condition of a replace (If-Match)"},
-		{&broken{name: "ignores-if-match-on-missing", replace: func(b *broken, ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+		{&broken{name: "ignores-if-match-on-missing", replace: func(ctx context.Context, b *broken, key string, old storage.Tag, body []byte) (storage.Tag, error) {
 			if _, _, err := b.Get(ctx, key); errors.Is(err, storage.ErrNotFound) {
 				return b.Store.Create(ctx, key, body)
 			}
 			return b.Store.Replace(ctx, key, old, body)
 		}}, false, "creates an object that a replace"},
-		{&broken{name: "refuses-good-tags", replace: func(*broken, context.Context, string, storage.Tag, []byte) (storage.Tag, error) {
+		{&broken{name: "refuses-good-tags", replace: func(context.Context, *broken, string, storage.Tag, []byte) (storage.Tag, error) {
 			return "", storage.ErrConflict
 		}}, true, "refuses a replace that names the current version"},
-		{&broken{name: "racy-create", create: func(b *broken, ctx context.Context, key string, body []byte) (storage.Tag, error) {
+		{&broken{name: "racy-create", create: func(ctx context.Context, b *broken, key string, body []byte) (storage.Tag, error) {
 			if b.second(key) && strings.Contains(key, "race") {
-				return overwrite(b.Store, ctx, key, body)
+				return overwrite(ctx, b.Store, key, body)
 			}
 			return b.Store.Create(ctx, key, body)
 		}}, false, "let 2 of 32 racing writers win a create"},
-		{&broken{name: "racy-replace", replace: func(b *broken, ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+		{&broken{name: "racy-replace", replace: func(ctx context.Context, b *broken, key string, old storage.Tag, body []byte) (storage.Tag, error) {
 			if b.second(key) && strings.Contains(key, "race") {
-				return overwrite(b.Store, ctx, key, body)
+				return overwrite(ctx, b.Store, key, body)
 			}
 			return b.Store.Replace(ctx, key, old, body)
 		}}, false, "let 2 of 32 racing writers win a replace"},
-		{&broken{name: "nobody-wins", create: func(b *broken, ctx context.Context, key string, body []byte) (storage.Tag, error) {
+		{&broken{name: "nobody-wins", create: func(ctx context.Context, b *broken, key string, body []byte) (storage.Tag, error) {
 			tag, err := b.Store.Create(ctx, key, body)
 			if strings.Contains(key, "race") {
 				return "", storage.ErrConflict

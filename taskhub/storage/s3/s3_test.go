@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,9 +176,9 @@ func TestAnswers(t *testing.T) {
 		{"moved for now", 307, "TemporaryRedirect", nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			requests := 0
+			var requests atomic.Int64
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				requests++
+				requests.Add(1)
 				w.Header().Set("X-Amz-Bucket-Region", "eu-west-7")
 				w.Header().Set("Location", "/elsewhere")
 				w.WriteHeader(tt.status)
@@ -204,13 +205,12 @@ func TestAnswers(t *testing.T) {
 					t.Errorf("%s: %#v does not carry status %d", c.verb, c.got, tt.status)
 				}
 			}
-			if requests != 2 {
-				t.Errorf("%d requests for two calls: something retries or follows", requests)
+			if n := requests.Swap(0); n != 2 {
+				t.Errorf("%d requests for two calls: something retries or follows", n)
 			}
-			requests = 0
 			everyVerb(t.Context(), s)
-			if requests != 5 {
-				t.Errorf("%d requests for five calls: something retries or follows", requests)
+			if n := requests.Load(); n != 5 {
+				t.Errorf("%d requests for five calls: something retries or follows", n)
 			}
 		})
 	}
@@ -227,10 +227,10 @@ func TestAnswerWithoutETagIsNoSuccess(t *testing.T) {
 // TestLostAnswer: the store hangs up, or does not answer in time. One request, no
 // verdict.
 func TestLostAnswer(t *testing.T) {
-	requests := 0
+	var requests atomic.Int64
 	release := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requests++
+		requests.Add(1)
 		io.Copy(io.Discard, r.Body)
 		if strings.HasSuffix(r.URL.Path, "/hang") {
 			<-release
@@ -248,8 +248,8 @@ func TestLostAnswer(t *testing.T) {
 	if _, err := s.Create(ctx, "hang", []byte("v")); !errors.Is(err, context.DeadlineExceeded) || isVerdict(err) {
 		t.Errorf("no answer: got %v, want the deadline and no verdict", err)
 	}
-	if requests != 2 {
-		t.Errorf("%d requests, want 2: something retries", requests)
+	if n := requests.Load(); n != 2 {
+		t.Errorf("%d requests, want 2: something retries", n)
 	}
 }
 

@@ -157,7 +157,7 @@ func replaceCounter(t *testing.T, ctx context.Context, s storage.Store) {
 		t.Fatal(err)
 	}
 	var count int
-	if fmt.Sscan(string(body), &count); count != writers*each {
+	if _, err := fmt.Sscan(string(body), &count); err != nil || count != writers*each {
 		t.Fatalf("counter is %d after %d increments: updates were lost", count, writers*each)
 	}
 }
@@ -269,10 +269,10 @@ func emptyBody(t *testing.T, ctx context.Context, s storage.Store) {
 func largeBody(t *testing.T, ctx context.Context, s storage.Store) {
 	body := make([]byte, 4<<20)
 	rng := rand.NewChaCha8([32]byte{1})
-	rng.Read(body)
+	_, _ = rng.Read(body)
 	tag := mustCreate(t, ctx, s, "large", string(body))
 	wantObject(t, ctx, s, "large", string(body), tag)
-	rng.Read(body)
+	_, _ = rng.Read(body)
 	tag = mustReplace(t, ctx, s, "large", tag, string(body))
 	wantObject(t, ctx, s, "large", string(body), tag)
 }

@@ -162,7 +162,7 @@ func launch(ctx context.Context, bin string) (*Server, error) {
 	}
 	_, err = fmt.Fscan(stdout, &s.pid)
 	go func() {
-		cmd.Wait() // its exit status is that of a killed server
+		_ = cmd.Wait() // its exit status is that of a killed server
 		close(s.exited)
 	}()
 	if err == nil {
