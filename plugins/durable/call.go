@@ -12,7 +12,8 @@ import (
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
-// fireAndForget is the tag of a child whose outcome nobody awaits (F§1.6).
+// fireAndForget is the tag of a child whose outcome nobody awaits (F§1.6). The host
+// merges a starter's other tags under a child's own.
 const fireAndForget = "FireAndForget"
 
 // maxInstanceID is the longest instance id in characters (F§14 D15).
@@ -115,7 +116,6 @@ func (x *execution) prepare(c *call, in any) error {
 				return invalid("instance id %q is the caller's own or its parent's", c.instanceID)
 			}
 		}
-		c.tags = inheritTags(x.tags, c.tags)
 	}
 	var err error
 	if c.input, err = encode(in); err != nil {
@@ -173,17 +173,6 @@ func checkInstanceID(id string) error {
 		return invalid(`instance id %q holds one of / \ # ? or a control character`, id)
 	}
 	return nil
-}
-
-// inheritTags merges a starter's tags under own ones (F§1.5 C9).
-func inheritTags(parent, own map[string]string) map[string]string {
-	if len(parent) == 0 {
-		return own
-	}
-	tags := maps.Clone(parent)
-	delete(tags, fireAndForget)
-	maps.Copy(tags, own)
-	return tags
 }
 
 // wrap is a text that is present, also when empty.

@@ -61,9 +61,9 @@ type InstanceStatus struct {
 // without error is committed. Methods may be called concurrently; see Client.
 type HostClient struct {
 	dial func() (*grpc.ClientConn, error) // nil: there is no host
-	once sync.Once
-	conn *grpc.ClientConn
-	err  error
+
+	mu   sync.Mutex
+	conn *grpc.ClientConn // nil before the first call, and after close
 }
 
 // GetOption changes HostClient.Get.
@@ -183,11 +183,11 @@ func ask[Q, R any](ctx context.Context, c *HostClient, what string,
 	if c.dial == nil {
 		return nil, fmt.Errorf("%s: no host: %w", what, ErrUnavailable)
 	}
-	c.once.Do(func() { c.conn, c.err = c.dial() })
-	if c.err != nil {
-		return nil, fmt.Errorf("%s: connect to the host: %w: %w", what, ErrUnavailable, c.err)
+	conn, err := c.connect()
+	if err != nil {
+		return nil, fmt.Errorf("%s: connect to the host: %w: %w", what, ErrUnavailable, err)
 	}
-	r, err := method(protocol.NewHostServicesClient(c.conn), ctx, q)
+	r, err := method(protocol.NewHostServicesClient(conn), ctx, q)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%s: %w", what, context.Cause(ctx))
@@ -197,11 +197,28 @@ func ask[Q, R any](ctx context.Context, c *HostClient, what string,
 	return r, nil
 }
 
+// connect returns the connection. One that could not be made is tried again at
+// the next call; gRPC keeps one alive that was made.
+func (c *HostClient) connect() (*grpc.ClientConn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != nil {
+		return c.conn, nil
+	}
+	conn, err := c.dial()
+	if err == nil {
+		c.conn = conn
+	}
+	return conn, err
+}
+
 // close ends the connection, if there is one.
 func (c *HostClient) close() {
-	c.once.Do(func() { c.err = ErrUnavailable })
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.conn != nil {
-		c.conn.Close()
+		_ = c.conn.Close() // the stream has ended: nobody is left to tell
+		c.conn = nil
 	}
 }
 

@@ -55,8 +55,9 @@ const maxIdleCoros = 256
 
 // coroPool keeps idle coros. Methods may be called concurrently.
 type coroPool struct {
-	mu   sync.Mutex
-	idle []*coro
+	mu     sync.Mutex
+	idle   []*coro
+	closed bool
 }
 
 func (p *coroPool) get() *coro {
@@ -75,7 +76,7 @@ func (p *coroPool) get() *coro {
 // put takes back a coro whose job is done.
 func (p *coroPool) put(c *coro) {
 	p.mu.Lock()
-	keep := len(p.idle) < maxIdleCoros
+	keep := len(p.idle) < maxIdleCoros && !p.closed
 	if keep {
 		p.idle = append(p.idle, c)
 	}
@@ -85,11 +86,11 @@ func (p *coroPool) put(c *coro) {
 	}
 }
 
-// close ends all idle coros.
+// close ends all idle coros, and those that come back later.
 func (p *coroPool) close() {
 	p.mu.Lock()
 	idle := p.idle
-	p.idle = nil
+	p.idle, p.closed = nil, true
 	p.mu.Unlock()
 	for _, c := range idle {
 		c.stop()

@@ -20,7 +20,7 @@ func (e *nilError) Error() string { return e.s }
 
 func TestErrorsCrossTheWire(t *testing.T) {
 	loop := &history.TaskFailureDetails{ErrorType: "x"}
-	deep := error(io.EOF)
+	deep := io.EOF
 	for range 100 {
 		deep = fmt.Errorf("d: %w", deep)
 	}

@@ -36,13 +36,13 @@ func failureOf(err error) *history.TaskFailureDetails {
 // chainOf follows the chain of err; of joined errors it takes the first.
 func chainOf(err error, depth int) *history.TaskFailureDetails {
 	for {
-		n, ok := err.(*nonRetriableError)
+		n, ok := any(err).(*nonRetriableError) // this link only, not the chain
 		if !ok {
 			break
 		}
 		err = n.error // the mark is a flag on the wire, not a link
 	}
-	switch e := err.(type) {
+	switch e := any(err).(type) {
 	case *FailureDetails:
 		return toWire(e)
 	case *panicError:

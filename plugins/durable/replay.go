@@ -15,8 +15,6 @@ type replayError struct {
 	text      string
 }
 
-func (e *replayError) Error() string { return e.text }
-
 // details is the failure that the host is told.
 func (e *replayError) details() *history.TaskFailureDetails {
 	return &history.TaskFailureDetails{ErrorType: e.errorType, ErrorMessage: e.text, IsNonRetriable: true}
@@ -25,7 +23,7 @@ func (e *replayError) details() *history.TaskFailureDetails {
 // applyAll applies a run of events. The orchestrator runs after each event that
 // finishes what it waits for, never after a whole batch: so what it does depends on
 // the order of events only, not on how they were cut into episodes.
-func (x *execution) applyAll(events []*history.HistoryEvent, replaying bool) error {
+func (x *execution) applyAll(events []*history.HistoryEvent, replaying bool) *replayError {
 	x.replaying = replaying
 	for _, e := range events {
 		if err := x.apply(e); err != nil {
@@ -40,7 +38,7 @@ func (x *execution) applyAll(events []*history.HistoryEvent, replaying bool) err
 }
 
 // apply takes one event in.
-func (x *execution) apply(e *history.HistoryEvent) error {
+func (x *execution) apply(e *history.HistoryEvent) *replayError {
 	switch v := e.GetEventType().(type) {
 	case *history.HistoryEvent_OrchestratorStarted:
 		if t := e.GetTimestamp().AsTime(); t.After(x.now) {
@@ -107,7 +105,7 @@ func failureOrEmpty(d *history.TaskFailureDetails) *history.TaskFailureDetails {
 
 // confirm checks that the code asked for what history recorded under a task
 // number: same kind and, where there is one, the same name (F§1.1 O2).
-func (x *execution) confirm(id int32, k kind, name string) error {
+func (x *execution) confirm(id int32, k kind, name string) *replayError {
 	for i := x.confirmed; i < len(x.actions); i++ {
 		a := x.actions[i]
 		if a == nil || a.GetCancelTimer() != nil || a.Id != id {
@@ -126,7 +124,7 @@ func (x *execution) confirm(id int32, k kind, name string) error {
 }
 
 // confirmEnd checks a recorded end; only exported histories hold one.
-func (x *execution) confirmEnd(status history.Status) error {
+func (x *execution) confirmEnd(status history.Status) *replayError {
 	for i := x.confirmed; i < len(x.actions); i++ {
 		c := x.actions[i].GetCompleteOrchestration()
 		if c == nil {
@@ -149,7 +147,7 @@ func (x *execution) confirmEnd(status history.Status) error {
 }
 
 // disagree names both sides and the position.
-func (x *execution) disagree(id int32, recorded, code string) error {
+func (x *execution) disagree(id int32, recorded, code string) *replayError {
 	return &replayError{typeNonDeterministic, fmt.Sprintf(
 		"orchestrator %q of instance %q does not repeat its history: at history event %d, task #%d, history says: %s; the code: %s. "+
 			"The orchestrator's code was changed, or it uses the clock, random values, map order or other input that differs between runs",

@@ -54,7 +54,7 @@ func (r *runner) episode(w *protocol.OrchestratorWork, res *protocol.Orchestrato
 		}
 	}()
 	if err := x.applyAll(news.Events, false); err != nil {
-		res.NonDeterminism = asReplayError(err).details()
+		res.NonDeterminism = err.details()
 		x.discard()
 	}
 }
@@ -92,7 +92,7 @@ func (r *runner) executionFor(w *protocol.OrchestratorWork, news []*history.Hist
 		r: r, id: w.ExecutionId, instanceID: w.InstanceId, executionID: w.ExecutionId, name: w.Name,
 		owner: noOwner, position: w.Position,
 	}
-	if !w.HasHistory || len(w.PastEvents) == 0 {
+	if !w.HasHistory {
 		return x, nil
 	}
 	var past history.History
@@ -105,7 +105,7 @@ func (r *runner) executionFor(w *protocol.OrchestratorWork, news []*history.Hist
 	}
 	if err := x.applyAll(past.Events, true); err != nil {
 		x.discard()
-		return nil, asReplayError(err)
+		return nil, err
 	}
 	return x, nil
 }
@@ -117,11 +117,4 @@ func hasStart(events []*history.HistoryEvent) bool {
 		}
 	}
 	return false
-}
-
-func asReplayError(err error) *replayError {
-	if e, ok := err.(*replayError); ok {
-		return e
-	}
-	return &replayError{typeCorruptHistory, err.Error()}
 }

@@ -45,7 +45,7 @@ func TestSenderEndsWithItsStream(t *testing.T) {
 	s := newSender()
 	s.activity(&protocol.ActivityResult{})
 	broken := errors.New("broken")
-	if err := s.run(nil, func(*protocol.AppFrame) error { return broken }, func(int) {}); err != broken {
+	if err := s.run(nil, func(*protocol.AppFrame) error { return broken }, func(int) {}); !errors.Is(err, broken) {
 		t.Error(err)
 	}
 	stop := make(chan struct{})

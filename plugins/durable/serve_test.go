@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -149,7 +150,7 @@ func TestServeAsAProcess(t *testing.T) {
 		t.Errorf("result is %s", got)
 	}
 	s.send(&protocol.HostFrame{Drain: true})
-	if _, err := s.Recv(); err != io.EOF {
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the drain: %v", err)
 	}
 	if c.Exited() {

@@ -101,7 +101,7 @@ func (s *session) serve(stream protocol.FunctionApp_WorkServer) error {
 		select {
 		case err = <-received:
 			close(stop)
-			<-sent
+			err = errors.Join(err, <-sent)
 			running = false
 		case err = <-sent:
 			running = false

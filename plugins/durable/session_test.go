@@ -269,7 +269,7 @@ func TestDrainFinishesWhatRuns(t *testing.T) {
 	close(finish)
 	s.result()
 	s.result()
-	if _, err := s.Recv(); err != io.EOF {
+	if _, err := s.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("after a drain the stream ends with %v", err)
 	}
 	select {
@@ -279,7 +279,7 @@ func TestDrainFinishesWhatRuns(t *testing.T) {
 	}
 	again := openWork(t, h) // idle: a drain ends it at once
 	again.send(&protocol.HostFrame{Drain: true})
-	if _, err := again.Recv(); err != io.EOF {
+	if _, err := again.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("an idle stream ends with %v", err)
 	}
 }
