@@ -47,10 +47,12 @@ func (l *LockFile) Release() error {
 // machine, and its lock file can be locked. A file that does not exist proves nothing,
 // since a container may show another file system.
 func ProvenDead(r Record) bool {
-	if r.Machine == "" || r.Machine != MachineID() || r.Lock == "" {
-		return false
-	}
-	f, err := os.OpenFile(r.Lock, os.O_RDWR, 0)
+	return r.Machine != "" && r.Machine == MachineID() && r.Lock != "" && Abandoned(r.Lock)
+}
+
+// Abandoned says whether a lock file exists and nobody holds it.
+func Abandoned(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return false
 	}

@@ -70,6 +70,9 @@ const (
 	// a create-only name must not become free while one may still come: with one
 	// minute, acknowledged work was lost (E§C3.1). Never make this a setting.
 	deleteGrace = 20 * time.Minute
+	// stopPatience is how long a partition that is being stopped waits for work that
+	// is out with apps.
+	stopPatience = 2 * time.Second
 	// resendAfter is when unacknowledged messages are sent again.
 	resendAfter = 2 * time.Second
 )

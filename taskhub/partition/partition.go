@@ -37,6 +37,7 @@ type Partition struct {
 	timer    sched.Timer
 	timerAt  int64
 	resend   sched.Timer
+	patience sched.Timer  // while it is stopping: how long work that is out may come back
 	drained  sched.Signal // fires when it is stopping and nothing waits
 }
 
@@ -153,7 +154,7 @@ func (p *Partition) idle() {
 	}
 	p.armTimer(now)
 	p.maybeCommit()
-	if p.stopping && !p.commits.inFlight && !p.core.Waiting() {
+	if p.stopping && !p.commits.inFlight && !p.core.Waiting() && (len(p.short.out) == 0 || p.patience == nil) {
 		p.drained.Fire()
 	}
 }
@@ -191,7 +192,7 @@ func (p *Partition) results(r work.Results) {
 }
 
 func (p *Partition) take(r work.Results) {
-	if p.err != nil || p.stopping {
+	if p.err != nil || p.drained.Fired() {
 		return
 	}
 	now, mono := p.now(), p.cfg.Sched.Mono()
@@ -218,7 +219,7 @@ func (p *Partition) fail(err error) {
 // way has come back.
 func (p *Partition) end() {
 	p.cancel(ErrStopped)
-	for _, t := range []sched.Timer{p.timer, p.resend, p.commits.wait, p.check.idleTimer} {
+	for _, t := range []sched.Timer{p.timer, p.resend, p.patience, p.commits.wait, p.check.idleTimer} {
 		if t != nil {
 			t.Stop()
 		}
@@ -236,10 +237,16 @@ func (p *Partition) end() {
 	})
 }
 
-// Stop ends the partition in good order: it takes nothing more, commits what it has,
-// takes a checkpoint, and releases its root so that the next owner need not wait.
+// Stop ends the partition in good order: it hands out nothing more, waits a moment for
+// what is out, commits what it has, takes a checkpoint, and releases its root so that
+// the next owner need not wait. Work that takes longer is done again there.
 func (p *Partition) Stop(ctx context.Context) error {
-	p.loop.Post(func() { p.stopping = true })
+	p.loop.Post(func() {
+		if !p.stopping && p.err == nil {
+			p.stopping = true
+			p.patience = p.loop.After(stopPatience, func() { p.patience = nil })
+		}
+	})
 	err := p.drained.Wait(ctx)
 	if err == nil && !p.done.Fired() {
 		err = p.release(ctx)

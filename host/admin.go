@@ -1,0 +1,119 @@
+package host
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/durafunc/durafunc/bindings/files"
+	"github.com/durafunc/durafunc/host/dispatch"
+	"github.com/durafunc/durafunc/host/httpapi"
+	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/plugins/supervisor"
+	"github.com/durafunc/durafunc/taskhub"
+)
+
+// admin answers the HTTP API's questions about this host.
+type admin struct{ h *Host }
+
+// handler is everything that is served over HTTP.
+func (h *Host) handler(store *files.Store) http.Handler {
+	api := httpapi.New(httpapi.Options{
+		Client: h.hub, Host: &admin{h}, Orchestrators: &admin{h}, TaskHub: h.opts.Config.DurableTask.HubName,
+		UnknownFunctionsAtOnce: h.opts.Config.DurableTask.FunctionNotFoundTimeout == 0,
+		MaxPayloadBytes:        h.opts.Config.DurableTask.MaxPayloadBytes, Version: h.opts.Version, Log: h.opts.Log.Named("http"),
+	})
+	download := store.Handler(h.opts.Log.Named("files"))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, files.Path) {
+			download.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// Ready implements httpapi.Host.
+func (a *admin) Ready() bool {
+	state, _ := a.h.state.Load().(string)
+	return state == "Running" || state == "Starting"
+}
+
+// Status implements httpapi.Host.
+func (a *admin) Status() httpapi.HostStatus {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "unknown"
+	}
+	state, _ := a.h.state.Load().(string)
+	s := httpapi.HostStatus{
+		ID: a.h.opts.Config.DurableTask.HubName, State: state, InstanceID: fmt.Sprint(os.Getpid()), ComputerName: name, Started: a.h.started,
+	}
+	for _, app := range a.h.apps.Apps() {
+		if app.LastError != nil {
+			s.Errors = append(s.Errors, fmt.Sprintf("%s: %v", app.Name, app.LastError))
+		}
+	}
+	for _, p := range a.h.hub.Info() {
+		if p.State == taskhub.Parked || p.State == taskhub.Waiting || p.Detail != "" {
+			s.Errors = append(s.Errors, fmt.Sprintf("partition %d is %s: %s", p.Partition, p.State, p.Detail))
+		}
+	}
+	return s
+}
+
+// Functions implements httpapi.Host.
+func (a *admin) Functions() []httpapi.Function {
+	versions := map[string]string{}
+	for _, app := range a.h.apps.Apps() {
+		versions[app.Name] = app.Version
+	}
+	var list []httpapi.Function
+	for _, f := range a.h.apps.Functions() {
+		list = append(list, httpapi.Function{
+			Name: f.Name, App: f.App, AppVersion: versions[f.App], Bindings: bindingsOf(f),
+		})
+	}
+	return list
+}
+
+func bindingsOf(f supervisor.Function) []json.RawMessage {
+	var list []json.RawMessage
+	for _, b := range f.Bindings {
+		list = append(list, bindingJSON(b))
+	}
+	return list
+}
+
+// bindingJSON is a binding as function.json would hold it.
+func bindingJSON(b *protocol.Binding) json.RawMessage {
+	fields := map[string]any{}
+	if b.Properties != "" {
+		_ = json.Unmarshal([]byte(b.Properties), &fields) // the supervisor has checked it
+	}
+	fields["type"], fields["name"], fields["direction"] = b.Type, b.Name, b.Direction
+	text, err := json.Marshal(fields)
+	if err != nil {
+		return json.RawMessage(`{}`) // what came from JSON goes back to it
+	}
+	return text
+}
+
+// HasOrchestrator implements httpapi.Orchestrators.
+func (a *admin) HasOrchestrator(name string) bool {
+	return slices.ContainsFunc(a.OrchestratorNames(), func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// OrchestratorNames implements httpapi.Orchestrators.
+func (a *admin) OrchestratorNames() []string {
+	var names []string
+	for _, f := range a.h.work.Functions() {
+		if f.Kind == dispatch.Orchestrator {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}

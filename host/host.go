@@ -1,0 +1,162 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/durafunc/durafunc/bindings/durableclient"
+	"github.com/durafunc/durafunc/bindings/files"
+	"github.com/durafunc/durafunc/host/dispatch"
+	"github.com/durafunc/durafunc/host/hostjson"
+	"github.com/durafunc/durafunc/host/httpapi"
+	"github.com/durafunc/durafunc/plugins/supervisor"
+	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/storage/metered"
+)
+
+// Options say what to run.
+type Options struct {
+	Config *hostjson.Config
+	// Address and Port are where HTTP is served; port 0 lets the system choose.
+	Address string
+	Port    int
+	Version string
+	Log     hclog.Logger
+}
+
+// Host is a running host process.
+type Host struct {
+	opts    Options
+	store   *metered.Store
+	place   string // where the store is, in words
+	local   *localState
+	hub     *taskhub.Hub
+	work    *dispatch.Dispatcher
+	apps    *supervisor.Supervisor
+	http    *http.Server
+	url     string
+	served  chan error
+	started time.Time
+	state   atomic.Value // string, F§7.3
+}
+
+// Start brings the host up: store, hub, function apps, HTTP, in this order. It returns
+// when HTTP is served and every function app has been tried; partitions may still be
+// opening. On error nothing is left running.
+func Start(ctx context.Context, opts Options) (*Host, error) {
+	h := &Host{opts: opts, started: time.Now(), served: make(chan error, 1)}
+	h.state.Store("Starting")
+	steps := []func(context.Context) error{h.openHub, h.listen, h.loadApps}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
+			return nil, errors.Join(err, h.Stop(stop))
+		}
+	}
+	h.state.Store("Running")
+	opts.Log.Info("host started", "url", h.url, "store", h.place, "hub", opts.Config.DurableTask.HubName,
+		"elapsed", time.Since(h.started).Round(time.Millisecond))
+	return h, nil
+}
+
+// URL is where the host serves HTTP.
+func (h *Host) URL() string { return h.url }
+
+// StoreDescription says in words where the task hub is.
+func (h *Host) StoreDescription() string { return h.place }
+
+// Hub is the task hub, for those who run in the host's process.
+func (h *Host) Hub() *taskhub.Hub { return h.hub }
+
+// Requests counts the requests made to the store since the start.
+func (h *Host) Requests() metered.Counts { return h.store.Counts() }
+
+// Apps says what became of each function app.
+func (h *Host) Apps() []supervisor.AppStatus { return h.apps.Apps() }
+
+// Failed is closed, after an error, when HTTP is no longer served.
+func (h *Host) Failed() <-chan error { return h.served }
+
+// listen serves HTTP. Requests that come before the function apps are loaded are
+// accepted: the work waits for its function.
+func (h *Host) listen(context.Context) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(h.opts.Address, strconv.Itoa(h.opts.Port)))
+	if err != nil {
+		return fmt.Errorf("http: %w", err)
+	}
+	h.url = "http://" + listener.Addr().String()
+	store := files.New(files.Options{Objects: h.store, BaseURL: h.url})
+	bindings := dispatch.Bindings()
+	h.apps = supervisor.New(supervisor.Options{
+		Dir: h.opts.Config.FunctionsDirectory, Log: h.opts.Log.Named("plugins"), Handler: h.work, CheckBinding: bindings.Check,
+		HostServices: durableclient.New(h.hub, store), HostVersion: h.opts.Version,
+		RunDir: filepath.Join(h.local.dir, "apps"),
+		OnChange: func() {
+			h.work.SetFunctions(dispatch.FromApps(bindings, h.apps.Functions()))
+			h.hub.Reconsider()
+		},
+	})
+	h.http = &http.Server{Handler: h.handler(store), ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		err := h.http.Serve(listener)
+		if !errors.Is(err, http.ErrServerClosed) {
+			h.served <- err
+		}
+		close(h.served)
+	}()
+	return nil
+}
+
+func (h *Host) loadApps(ctx context.Context) error {
+	for _, dir := range []string{h.opts.Config.FunctionsDirectory, filepath.Join(h.local.dir, "apps")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("functions directory: %w", err)
+		}
+	}
+	return h.apps.Start(ctx)
+}
+
+// Stop ends the host in good order: no new requests, work that is out may come back for
+// a moment, the last commit, a checkpoint, the partitions released, the apps drained.
+// When ctx ends first the rest is abandoned; nothing that was acknowledged is lost.
+func (h *Host) Stop(ctx context.Context) error {
+	h.state.Store("Stopping")
+	var errs []error
+	if h.http != nil {
+		// Long polls would hold the shutdown up; their clients ask again.
+		quick, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+		if h.http.Shutdown(quick) != nil {
+			_ = h.http.Close()
+		}
+		cancel()
+	}
+	if h.hub != nil {
+		errs = append(errs, h.hub.Stop(ctx))
+	}
+	if h.work != nil {
+		h.work.Stop()
+	}
+	if h.apps != nil {
+		drain, cancel := context.WithTimeout(ctx, time.Second)
+		errs = append(errs, h.apps.Stop(drain))
+		cancel()
+	}
+	if h.local != nil {
+		errs = append(errs, h.local.release())
+	}
+	h.state.Store("Stopped")
+	return errors.Join(errs...)
+}
+
+var _ httpapi.Host = (*admin)(nil)

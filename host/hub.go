@@ -1,0 +1,74 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/durafunc/durafunc/host/dispatch"
+	"github.com/durafunc/durafunc/host/hostjson"
+	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/sched"
+	"github.com/durafunc/durafunc/taskhub/storage/metered"
+	"github.com/durafunc/durafunc/taskhub/storage/probe"
+)
+
+// blockCache is the memory in bytes that the partitions' working states share for
+// blocks read from disk.
+const blockCache = 64 << 20
+
+// probePrefix is where the probes of a store try it out, beside the hub's own objects.
+const probePrefix = "probe"
+
+// openHub opens the store and the task hub in it. A store that does not keep its word
+// is refused before anything is entrusted to it.
+func (h *Host) openHub(ctx context.Context) error {
+	cfg := h.opts.Config
+	store, place, err := openStore(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	h.store, h.place = metered.New(store), place
+	quick, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := probe.Quick(quick, store, probePrefix); err != nil {
+		return fmt.Errorf("store: %s: %w", place, err)
+	}
+	if h.local, err = openLocal(cfg); err != nil {
+		return err
+	}
+	opener, err := checkpoint.NewPebble(h.local.state(), blockCache)
+	if err != nil {
+		return err
+	}
+	task := cfg.DurableTask
+	h.work = dispatch.New(dispatch.Options{
+		MaxOrchestrators: task.MaxConcurrentOrchestratorFunctions, MaxActivities: task.MaxConcurrentActivityFunctions,
+		FunctionNotFoundTimeout: task.FunctionNotFoundTimeout,
+	})
+	hostname, err := os.Hostname()
+	if err != nil {
+		hostname = "unknown"
+	}
+	h.hub, err = taskhub.Open(ctx, taskhub.Options{
+		Name: task.HubName, Store: h.store, Partitions: task.Storage.PartitionCount,
+		Prepare: func() error { return probe.Race(ctx, store, probePrefix) },
+		Opener:  opener, Exec: h.work, Sched: sched.Real(), Log: h.opts.Log.Named("taskhub"),
+		Lease: task.Storage.LeaseDuration,
+		About: lease.Record{
+			Host: hostname, PID: os.Getpid(), Started: h.started.UTC(), Machine: lease.MachineID(), Lock: h.local.lock.Path(),
+		},
+		Dead:               lease.ProvenDead,
+		MaxPayload:         int(task.MaxPayloadBytes),
+		FailNonDeterminism: task.NonDeterminism == hostjson.NonDeterminismFail,
+		ReplaceRunning:     task.OverrideRunning,
+	})
+	if err == nil && h.hub.Partitions() != task.Storage.PartitionCount {
+		h.opts.Log.Warn("the hub keeps the number of partitions that it was created with",
+			"hub", task.HubName, "partitions", h.hub.Partitions(), "partitionCount", task.Storage.PartitionCount)
+	}
+	return err
+}
