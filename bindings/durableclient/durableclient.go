@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
 // Files stores a file and answers a URL under which it can be fetched for a while.
@@ -24,17 +27,24 @@ type Files interface {
 	Put(ctx context.Context, name, contentType string, body []byte) (url string, err error)
 }
 
+// Hub is what an app may ask of a task hub.
+type Hub interface {
+	taskhub.Client
+	// Payload reads what a payload reference stands for.
+	Payload(ctx context.Context, reference string) (string, error)
+}
+
 // Services implements protocol.HostServicesServer.
 type Services struct {
 	protocol.UnimplementedHostServicesServer
-	hub   taskhub.Client
+	hub   Hub
 	files Files
 }
 
 var _ protocol.HostServicesServer = (*Services)(nil)
 
 // New serves hub and files; with files nil, PutFile is unimplemented.
-func New(hub taskhub.Client, files Files) *Services {
+func New(hub Hub, files Files) *Services {
 	return &Services{hub: hub, files: files}
 }
 
@@ -109,11 +119,33 @@ func (s *Services) PutFile(ctx context.Context, r *protocol.PutFileRequest) (*pr
 	return &protocol.PutFileResponse{Url: url}, nil
 }
 
+// payloadChunk is the size of the chunks of GetPayload.
+const payloadChunk = 1 << 20
+
+// GetPayload reads a stored payload: InvalidArgument, NotFound.
+func (s *Services) GetPayload(r *protocol.GetPayloadRequest, out grpc.ServerStreamingServer[protocol.PayloadChunk]) error {
+	if !history.IsPayloadRef(r.GetReference()) {
+		return status.Error(codes.InvalidArgument, "not a payload reference")
+	}
+	text, err := s.hub.Payload(out.Context(), r.GetReference())
+	if err != nil {
+		return wireError(err)
+	}
+	for rest := []byte(text); len(rest) > 0; {
+		n := min(payloadChunk, len(rest))
+		if err := out.Send(&protocol.PayloadChunk{Data: rest[:n]}); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
 // wireError chooses the status code of every error that leaves for an app.
 func wireError(err error) error {
 	code := codes.Internal
 	switch {
-	case errors.Is(err, taskhub.ErrNotFound):
+	case errors.Is(err, taskhub.ErrNotFound), errors.Is(err, storage.ErrNotFound):
 		code = codes.NotFound
 	case errors.Is(err, taskhub.ErrInstanceExists):
 		code = codes.AlreadyExists

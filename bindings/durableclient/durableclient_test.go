@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -16,6 +18,7 @@ import (
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
 // fakeHub answers every call with err, or with what it holds.
@@ -26,6 +29,11 @@ type fakeHub struct {
 	started taskhub.StartRequest
 	opt     taskhub.GetOptions
 	said    string
+	payload string
+}
+
+func (h *fakeHub) Payload(_ context.Context, reference string) (string, error) {
+	return h.payload, h.err
 }
 
 func (h *fakeHub) Start(_ context.Context, r taskhub.StartRequest) (taskhub.StartResult, error) {
@@ -140,5 +148,37 @@ func TestCalls(t *testing.T) {
 	none := durableclient.New(hub, nil)
 	if _, err := none.PutFile(ctx, &protocol.PutFileRequest{}); status.Code(err) != codes.Unimplemented {
 		t.Errorf("file without a store: %v", err)
+	}
+}
+
+// chunks collects what a server stream sends.
+type chunks struct {
+	grpc.ServerStreamingServer[protocol.PayloadChunk]
+	data  []byte
+	count int
+}
+
+func (*chunks) Context() context.Context { return context.Background() }
+
+func (c *chunks) Send(p *protocol.PayloadChunk) error {
+	c.data = append(c.data, p.Data...)
+	c.count++
+	return nil
+}
+
+func TestGetPayload(t *testing.T) {
+	ref := history.PayloadRef{Name: "1-1", Bytes: 1, SHA256: strings.Repeat("0", 64)}.String()
+	big := strings.Repeat("x", 3<<20+1)
+	var got chunks
+	s := durableclient.New(&fakeHub{payload: big}, nil)
+	if err := s.GetPayload(&protocol.GetPayloadRequest{Reference: ref}, &got); err != nil || string(got.data) != big || got.count != 4 {
+		t.Errorf("%d bytes in %d chunks, %v", len(got.data), got.count, err)
+	}
+	if err := s.GetPayload(&protocol.GetPayloadRequest{Reference: `"json"`}, &got); status.Code(err) != codes.InvalidArgument {
+		t.Errorf("no reference: %v", err)
+	}
+	s = durableclient.New(&fakeHub{err: storage.ErrNotFound}, nil)
+	if err := s.GetPayload(&protocol.GetPayloadRequest{Reference: ref}, &got); status.Code(err) != codes.NotFound {
+		t.Errorf("missing object: %v", err)
 	}
 }

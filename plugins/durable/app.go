@@ -63,7 +63,11 @@ func Orchestrator[In, Out any](app *App, name string, fn func(ctx *Orchestration
 	}
 	app.add(&function{name: name, orchestrator: func(ctx *OrchestrationContext, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 		var in In
-		if err := decode(p, &in); err != nil {
+		p, err := ctx.x.resolve(p)
+		if err == nil {
+			err = decode(p, &in)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("input: %w", err)
 		}
 		out, err := fn(ctx, in)
@@ -84,7 +88,11 @@ func Activity[In, Out any](app *App, name string, fn func(ctx context.Context, i
 	}
 	app.add(&function{name: name, activity: func(ctx context.Context, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 		var in In
-		if err := decode(p, &in); err != nil {
+		p, err := Client(ctx).resolve(ctx, p)
+		if err == nil {
+			err = decode(p, &in)
+		}
+		if err != nil {
 			return nil, NonRetriable(fmt.Errorf("input: %w", err))
 		}
 		out, err := fn(ctx, in)

@@ -12,8 +12,11 @@ import (
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
-// errPayloadRef: the host is to put a payload in the place of its reference.
-var errPayloadRef = errors.New("the host sent a reference in the place of a payload")
+// errPayloadRef: whoever reads a payload resolves it first.
+var errPayloadRef = errors.New("a payload reference was not resolved")
+
+// errTooLarge: a payload that no host takes.
+var errTooLarge = errors.New("payload is too large")
 
 // encode is v as a payload: nil for nothing (nil, struct{}, an empty
 // json.RawMessage), else JSON text. The frequent small types skip reflection.
@@ -23,7 +26,7 @@ func encode(v any) (*wrapperspb.StringValue, error) {
 		return nil, nil
 	case string:
 		if plainText(v) {
-			return wrapperspb.String(`"` + v + `"`), nil
+			return checkSize(wrapperspb.String(`"` + v + `"`))
 		}
 	case int:
 		return wrapperspb.String(strconv.Itoa(v)), nil
@@ -36,13 +39,20 @@ func encode(v any) (*wrapperspb.StringValue, error) {
 		if !json.Valid(v) {
 			return nil, fmt.Errorf("json.RawMessage of %d bytes is not JSON", len(v))
 		}
-		return wrapperspb.String(string(v)), nil
+		return checkSize(wrapperspb.String(string(v)))
 	}
 	b, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	return wrapperspb.String(string(b)), nil
+	return checkSize(wrapperspb.String(string(b)))
+}
+
+func checkSize(p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+	if len(p.Value) > maxPayload {
+		return nil, fmt.Errorf("%w: %d bytes of JSON, at most %d fit into a message to the host", errTooLarge, len(p.Value), maxPayload)
+	}
+	return p, nil
 }
 
 // decode reads a payload into out, which stays the zero value for none and null.

@@ -1,7 +1,9 @@
 package durable
 
 import (
+	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -17,6 +19,19 @@ type runner struct {
 	log    hclog.Logger
 	coros  coroPool
 	parked parkedCache
+	// session is the stream that episodes came from last: the way to the host.
+	session atomic.Pointer[session]
+}
+
+// resolve reads a payload that the host keeps apart because of its size.
+func (x *execution) resolve(p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+	if p == nil || !history.IsPayloadRef(p.Value) {
+		return p, nil
+	}
+	if s := x.r.session.Load(); s != nil {
+		return s.client.resolve(s.ctx, p)
+	}
+	return (&HostClient{}).resolve(context.Background(), p)
 }
 
 func newRunner(app *App, log hclog.Logger, maxParked int) *runner {

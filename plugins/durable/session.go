@@ -81,6 +81,7 @@ func newSession(r *runner, dial func(id uint32) (*grpc.ClientConn, error)) *sess
 		return nil, errors.New("it offers no services")
 	}
 	s.setHost = hostID.Store
+	r.session.Store(s)
 	return s
 }
 

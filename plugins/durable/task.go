@@ -41,7 +41,11 @@ func (t Task[T]) Await() (T, error) {
 	if t.get != nil {
 		return t.get()
 	}
-	if err := decode(t.f.payload, &out); err != nil {
+	p, err := t.f.x.resolve(t.f.payload)
+	if err == nil {
+		err = decode(p, &out)
+	}
+	if err != nil {
 		return out, fmt.Errorf("%s: %w", t.f.what(), err)
 	}
 	return out, nil

@@ -1522,6 +1522,94 @@ func (x *PutFileResponse) GetUrl() string {
 	return ""
 }
 
+type GetPayloadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reference     string                 `protobuf:"bytes,1,opt,name=reference,proto3" json:"reference,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPayloadRequest) Reset() {
+	*x = GetPayloadRequest{}
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPayloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPayloadRequest) ProtoMessage() {}
+
+func (x *GetPayloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPayloadRequest.ProtoReflect.Descriptor instead.
+func (*GetPayloadRequest) Descriptor() ([]byte, []int) {
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GetPayloadRequest) GetReference() string {
+	if x != nil {
+		return x.Reference
+	}
+	return ""
+}
+
+type PayloadChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PayloadChunk) Reset() {
+	*x = PayloadChunk{}
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PayloadChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PayloadChunk) ProtoMessage() {}
+
+func (x *PayloadChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PayloadChunk.ProtoReflect.Descriptor instead.
+func (*PayloadChunk) Descriptor() ([]byte, []int) {
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PayloadChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 var File_plugins_protocol_protocol_proto protoreflect.FileDescriptor
 
 const file_plugins_protocol_protocol_proto_rawDesc = "" +
@@ -1664,10 +1752,14 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\x04body\x18\x02 \x01(\fR\x04body\x12 \n" +
 	"\vcontentType\x18\x03 \x01(\tR\vcontentType\"#\n" +
 	"\x0fPutFileResponse\x12\x10\n" +
-	"\x03url\x18\x01 \x01(\tR\x03url2\xad\x01\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\"1\n" +
+	"\x11GetPayloadRequest\x12\x1c\n" +
+	"\treference\x18\x01 \x01(\tR\treference\"\"\n" +
+	"\fPayloadChunk\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data2\xad\x01\n" +
 	"\vFunctionApp\x12U\n" +
 	"\bDescribe\x12#.durafunc.plugin.v1.DescribeRequest\x1a$.durafunc.plugin.v1.DescribeResponse\x12G\n" +
-	"\x04Work\x12\x1d.durafunc.plugin.v1.HostFrame\x1a\x1c.durafunc.plugin.v1.AppFrame(\x010\x012\xc1\x05\n" +
+	"\x04Work\x12\x1d.durafunc.plugin.v1.HostFrame\x1a\x1c.durafunc.plugin.v1.AppFrame(\x010\x012\x9a\x06\n" +
 	"\fHostServices\x12d\n" +
 	"\rStartInstance\x12(.durafunc.plugin.v1.StartInstanceRequest\x1a).durafunc.plugin.v1.StartInstanceResponse\x12^\n" +
 	"\vGetInstance\x12&.durafunc.plugin.v1.GetInstanceRequest\x1a'.durafunc.plugin.v1.GetInstanceResponse\x12b\n" +
@@ -1676,7 +1768,9 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"RaiseEvent\x12%.durafunc.plugin.v1.RaiseEventRequest\x1a&.durafunc.plugin.v1.RaiseEventResponse\x12p\n" +
 	"\x11TerminateInstance\x12,.durafunc.plugin.v1.TerminateInstanceRequest\x1a-.durafunc.plugin.v1.TerminateInstanceResponse\x12d\n" +
 	"\rPurgeInstance\x12(.durafunc.plugin.v1.PurgeInstanceRequest\x1a).durafunc.plugin.v1.PurgeInstanceResponse\x12R\n" +
-	"\aPutFile\x12\".durafunc.plugin.v1.PutFileRequest\x1a#.durafunc.plugin.v1.PutFileResponseB/Z-github.com/durafunc/durafunc/plugins/protocolb\x06proto3"
+	"\aPutFile\x12\".durafunc.plugin.v1.PutFileRequest\x1a#.durafunc.plugin.v1.PutFileResponse\x12W\n" +
+	"\n" +
+	"GetPayload\x12%.durafunc.plugin.v1.GetPayloadRequest\x1a .durafunc.plugin.v1.PayloadChunk0\x01B/Z-github.com/durafunc/durafunc/plugins/protocolb\x06proto3"
 
 var (
 	file_plugins_protocol_protocol_proto_rawDescOnce sync.Once
@@ -1690,7 +1784,7 @@ func file_plugins_protocol_protocol_proto_rawDescGZIP() []byte {
 	return file_plugins_protocol_protocol_proto_rawDescData
 }
 
-var file_plugins_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_plugins_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_plugins_protocol_protocol_proto_goTypes = []any{
 	(*DescribeRequest)(nil),            // 0: durafunc.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil),           // 1: durafunc.plugin.v1.DescribeResponse
@@ -1715,12 +1809,14 @@ var file_plugins_protocol_protocol_proto_goTypes = []any{
 	(*PurgeInstanceResponse)(nil),      // 20: durafunc.plugin.v1.PurgeInstanceResponse
 	(*PutFileRequest)(nil),             // 21: durafunc.plugin.v1.PutFileRequest
 	(*PutFileResponse)(nil),            // 22: durafunc.plugin.v1.PutFileResponse
-	nil,                                // 23: durafunc.plugin.v1.StartInstanceRequest.TagsEntry
-	(*history.OrchestratorAction)(nil), // 24: durafunc.history.v1.OrchestratorAction
-	(*wrapperspb.StringValue)(nil),     // 25: google.protobuf.StringValue
-	(*history.TaskFailureDetails)(nil), // 26: durafunc.history.v1.TaskFailureDetails
-	(*timestamppb.Timestamp)(nil),      // 27: google.protobuf.Timestamp
-	(history.OrchestrationStatus)(0),   // 28: durafunc.history.v1.OrchestrationStatus
+	(*GetPayloadRequest)(nil),          // 23: durafunc.plugin.v1.GetPayloadRequest
+	(*PayloadChunk)(nil),               // 24: durafunc.plugin.v1.PayloadChunk
+	nil,                                // 25: durafunc.plugin.v1.StartInstanceRequest.TagsEntry
+	(*history.OrchestratorAction)(nil), // 26: durafunc.history.v1.OrchestratorAction
+	(*wrapperspb.StringValue)(nil),     // 27: google.protobuf.StringValue
+	(*history.TaskFailureDetails)(nil), // 28: durafunc.history.v1.TaskFailureDetails
+	(*timestamppb.Timestamp)(nil),      // 29: google.protobuf.Timestamp
+	(history.OrchestrationStatus)(0),   // 30: durafunc.history.v1.OrchestrationStatus
 }
 var file_plugins_protocol_protocol_proto_depIdxs = []int32{
 	2,  // 0: durafunc.plugin.v1.DescribeResponse.functions:type_name -> durafunc.plugin.v1.Function
@@ -1729,26 +1825,26 @@ var file_plugins_protocol_protocol_proto_depIdxs = []int32{
 	8,  // 3: durafunc.plugin.v1.HostFrame.activities:type_name -> durafunc.plugin.v1.ActivityWork
 	7,  // 4: durafunc.plugin.v1.AppFrame.orchestrators:type_name -> durafunc.plugin.v1.OrchestratorResult
 	9,  // 5: durafunc.plugin.v1.AppFrame.activities:type_name -> durafunc.plugin.v1.ActivityResult
-	24, // 6: durafunc.plugin.v1.OrchestratorResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
-	25, // 7: durafunc.plugin.v1.OrchestratorResult.customStatus:type_name -> google.protobuf.StringValue
-	26, // 8: durafunc.plugin.v1.OrchestratorResult.nonDeterminism:type_name -> durafunc.history.v1.TaskFailureDetails
-	25, // 9: durafunc.plugin.v1.ActivityWork.version:type_name -> google.protobuf.StringValue
-	25, // 10: durafunc.plugin.v1.ActivityWork.input:type_name -> google.protobuf.StringValue
-	25, // 11: durafunc.plugin.v1.ActivityResult.result:type_name -> google.protobuf.StringValue
-	26, // 12: durafunc.plugin.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	25, // 13: durafunc.plugin.v1.StartInstanceRequest.input:type_name -> google.protobuf.StringValue
-	25, // 14: durafunc.plugin.v1.StartInstanceRequest.version:type_name -> google.protobuf.StringValue
-	27, // 15: durafunc.plugin.v1.StartInstanceRequest.startAt:type_name -> google.protobuf.Timestamp
-	23, // 16: durafunc.plugin.v1.StartInstanceRequest.tags:type_name -> durafunc.plugin.v1.StartInstanceRequest.TagsEntry
+	26, // 6: durafunc.plugin.v1.OrchestratorResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
+	27, // 7: durafunc.plugin.v1.OrchestratorResult.customStatus:type_name -> google.protobuf.StringValue
+	28, // 8: durafunc.plugin.v1.OrchestratorResult.nonDeterminism:type_name -> durafunc.history.v1.TaskFailureDetails
+	27, // 9: durafunc.plugin.v1.ActivityWork.version:type_name -> google.protobuf.StringValue
+	27, // 10: durafunc.plugin.v1.ActivityWork.input:type_name -> google.protobuf.StringValue
+	27, // 11: durafunc.plugin.v1.ActivityResult.result:type_name -> google.protobuf.StringValue
+	28, // 12: durafunc.plugin.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	27, // 13: durafunc.plugin.v1.StartInstanceRequest.input:type_name -> google.protobuf.StringValue
+	27, // 14: durafunc.plugin.v1.StartInstanceRequest.version:type_name -> google.protobuf.StringValue
+	29, // 15: durafunc.plugin.v1.StartInstanceRequest.startAt:type_name -> google.protobuf.Timestamp
+	25, // 16: durafunc.plugin.v1.StartInstanceRequest.tags:type_name -> durafunc.plugin.v1.StartInstanceRequest.TagsEntry
 	14, // 17: durafunc.plugin.v1.GetInstanceResponse.status:type_name -> durafunc.plugin.v1.InstanceStatus
-	28, // 18: durafunc.plugin.v1.InstanceStatus.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	27, // 19: durafunc.plugin.v1.InstanceStatus.createdTime:type_name -> google.protobuf.Timestamp
-	27, // 20: durafunc.plugin.v1.InstanceStatus.lastUpdatedTime:type_name -> google.protobuf.Timestamp
-	25, // 21: durafunc.plugin.v1.InstanceStatus.input:type_name -> google.protobuf.StringValue
-	25, // 22: durafunc.plugin.v1.InstanceStatus.output:type_name -> google.protobuf.StringValue
-	25, // 23: durafunc.plugin.v1.InstanceStatus.customStatus:type_name -> google.protobuf.StringValue
-	26, // 24: durafunc.plugin.v1.InstanceStatus.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	25, // 25: durafunc.plugin.v1.RaiseEventRequest.input:type_name -> google.protobuf.StringValue
+	30, // 18: durafunc.plugin.v1.InstanceStatus.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	29, // 19: durafunc.plugin.v1.InstanceStatus.createdTime:type_name -> google.protobuf.Timestamp
+	29, // 20: durafunc.plugin.v1.InstanceStatus.lastUpdatedTime:type_name -> google.protobuf.Timestamp
+	27, // 21: durafunc.plugin.v1.InstanceStatus.input:type_name -> google.protobuf.StringValue
+	27, // 22: durafunc.plugin.v1.InstanceStatus.output:type_name -> google.protobuf.StringValue
+	27, // 23: durafunc.plugin.v1.InstanceStatus.customStatus:type_name -> google.protobuf.StringValue
+	28, // 24: durafunc.plugin.v1.InstanceStatus.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	27, // 25: durafunc.plugin.v1.RaiseEventRequest.input:type_name -> google.protobuf.StringValue
 	0,  // 26: durafunc.plugin.v1.FunctionApp.Describe:input_type -> durafunc.plugin.v1.DescribeRequest
 	4,  // 27: durafunc.plugin.v1.FunctionApp.Work:input_type -> durafunc.plugin.v1.HostFrame
 	10, // 28: durafunc.plugin.v1.HostServices.StartInstance:input_type -> durafunc.plugin.v1.StartInstanceRequest
@@ -1758,17 +1854,19 @@ var file_plugins_protocol_protocol_proto_depIdxs = []int32{
 	17, // 32: durafunc.plugin.v1.HostServices.TerminateInstance:input_type -> durafunc.plugin.v1.TerminateInstanceRequest
 	19, // 33: durafunc.plugin.v1.HostServices.PurgeInstance:input_type -> durafunc.plugin.v1.PurgeInstanceRequest
 	21, // 34: durafunc.plugin.v1.HostServices.PutFile:input_type -> durafunc.plugin.v1.PutFileRequest
-	1,  // 35: durafunc.plugin.v1.FunctionApp.Describe:output_type -> durafunc.plugin.v1.DescribeResponse
-	5,  // 36: durafunc.plugin.v1.FunctionApp.Work:output_type -> durafunc.plugin.v1.AppFrame
-	11, // 37: durafunc.plugin.v1.HostServices.StartInstance:output_type -> durafunc.plugin.v1.StartInstanceResponse
-	13, // 38: durafunc.plugin.v1.HostServices.GetInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
-	13, // 39: durafunc.plugin.v1.HostServices.WaitForInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
-	16, // 40: durafunc.plugin.v1.HostServices.RaiseEvent:output_type -> durafunc.plugin.v1.RaiseEventResponse
-	18, // 41: durafunc.plugin.v1.HostServices.TerminateInstance:output_type -> durafunc.plugin.v1.TerminateInstanceResponse
-	20, // 42: durafunc.plugin.v1.HostServices.PurgeInstance:output_type -> durafunc.plugin.v1.PurgeInstanceResponse
-	22, // 43: durafunc.plugin.v1.HostServices.PutFile:output_type -> durafunc.plugin.v1.PutFileResponse
-	35, // [35:44] is the sub-list for method output_type
-	26, // [26:35] is the sub-list for method input_type
+	23, // 35: durafunc.plugin.v1.HostServices.GetPayload:input_type -> durafunc.plugin.v1.GetPayloadRequest
+	1,  // 36: durafunc.plugin.v1.FunctionApp.Describe:output_type -> durafunc.plugin.v1.DescribeResponse
+	5,  // 37: durafunc.plugin.v1.FunctionApp.Work:output_type -> durafunc.plugin.v1.AppFrame
+	11, // 38: durafunc.plugin.v1.HostServices.StartInstance:output_type -> durafunc.plugin.v1.StartInstanceResponse
+	13, // 39: durafunc.plugin.v1.HostServices.GetInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
+	13, // 40: durafunc.plugin.v1.HostServices.WaitForInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
+	16, // 41: durafunc.plugin.v1.HostServices.RaiseEvent:output_type -> durafunc.plugin.v1.RaiseEventResponse
+	18, // 42: durafunc.plugin.v1.HostServices.TerminateInstance:output_type -> durafunc.plugin.v1.TerminateInstanceResponse
+	20, // 43: durafunc.plugin.v1.HostServices.PurgeInstance:output_type -> durafunc.plugin.v1.PurgeInstanceResponse
+	22, // 44: durafunc.plugin.v1.HostServices.PutFile:output_type -> durafunc.plugin.v1.PutFileResponse
+	24, // 45: durafunc.plugin.v1.HostServices.GetPayload:output_type -> durafunc.plugin.v1.PayloadChunk
+	36, // [36:46] is the sub-list for method output_type
+	26, // [26:36] is the sub-list for method input_type
 	26, // [26:26] is the sub-list for extension type_name
 	26, // [26:26] is the sub-list for extension extendee
 	0,  // [0:26] is the sub-list for field type_name
@@ -1785,7 +1883,7 @@ func file_plugins_protocol_protocol_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_protocol_protocol_proto_rawDesc), len(file_plugins_protocol_protocol_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

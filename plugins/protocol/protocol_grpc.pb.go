@@ -177,6 +177,7 @@ const (
 	HostServices_TerminateInstance_FullMethodName = "/durafunc.plugin.v1.HostServices/TerminateInstance"
 	HostServices_PurgeInstance_FullMethodName     = "/durafunc.plugin.v1.HostServices/PurgeInstance"
 	HostServices_PutFile_FullMethodName           = "/durafunc.plugin.v1.HostServices/PutFile"
+	HostServices_GetPayload_FullMethodName        = "/durafunc.plugin.v1.HostServices/GetPayload"
 )
 
 // HostServicesClient is the client API for HostServices service.
@@ -195,6 +196,10 @@ type HostServicesClient interface {
 	// PutFile stores a file with the host and answers a URL that a device can
 	// fetch without credentials until it expires.
 	PutFile(ctx context.Context, in *PutFileRequest, opts ...grpc.CallOption) (*PutFileResponse, error)
+	// GetPayload reads a payload that is too big to travel inside events: inputs and
+	// results that begin with the mark of a reference (taskhub/history) are read when
+	// they are awaited, in chunks.
+	GetPayload(ctx context.Context, in *GetPayloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PayloadChunk], error)
 }
 
 type hostServicesClient struct {
@@ -275,6 +280,25 @@ func (c *hostServicesClient) PutFile(ctx context.Context, in *PutFileRequest, op
 	return out, nil
 }
 
+func (c *hostServicesClient) GetPayload(ctx context.Context, in *GetPayloadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PayloadChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &HostServices_ServiceDesc.Streams[0], HostServices_GetPayload_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetPayloadRequest, PayloadChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostServices_GetPayloadClient = grpc.ServerStreamingClient[PayloadChunk]
+
 // HostServicesServer is the server API for HostServices service.
 // All implementations must embed UnimplementedHostServicesServer
 // for forward compatibility.
@@ -291,6 +315,10 @@ type HostServicesServer interface {
 	// PutFile stores a file with the host and answers a URL that a device can
 	// fetch without credentials until it expires.
 	PutFile(context.Context, *PutFileRequest) (*PutFileResponse, error)
+	// GetPayload reads a payload that is too big to travel inside events: inputs and
+	// results that begin with the mark of a reference (taskhub/history) are read when
+	// they are awaited, in chunks.
+	GetPayload(*GetPayloadRequest, grpc.ServerStreamingServer[PayloadChunk]) error
 	mustEmbedUnimplementedHostServicesServer()
 }
 
@@ -321,6 +349,9 @@ func (UnimplementedHostServicesServer) PurgeInstance(context.Context, *PurgeInst
 }
 func (UnimplementedHostServicesServer) PutFile(context.Context, *PutFileRequest) (*PutFileResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutFile not implemented")
+}
+func (UnimplementedHostServicesServer) GetPayload(*GetPayloadRequest, grpc.ServerStreamingServer[PayloadChunk]) error {
+	return status.Error(codes.Unimplemented, "method GetPayload not implemented")
 }
 func (UnimplementedHostServicesServer) mustEmbedUnimplementedHostServicesServer() {}
 func (UnimplementedHostServicesServer) testEmbeddedByValue()                      {}
@@ -469,6 +500,17 @@ func _HostServices_PutFile_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HostServices_GetPayload_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetPayloadRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HostServicesServer).GetPayload(m, &grpc.GenericServerStream[GetPayloadRequest, PayloadChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type HostServices_GetPayloadServer = grpc.ServerStreamingServer[PayloadChunk]
+
 // HostServices_ServiceDesc is the grpc.ServiceDesc for HostServices service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -505,6 +547,12 @@ var HostServices_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _HostServices_PutFile_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "GetPayload",
+			Handler:       _HostServices_GetPayload_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "plugins/protocol/protocol.proto",
 }
