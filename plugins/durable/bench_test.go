@@ -137,3 +137,18 @@ func BenchmarkHello(b *testing.B) {
 	s.activities.close()
 	s.r.close()
 }
+
+// BenchmarkHandOverByChannels is what decision 0020 compares with.
+func BenchmarkHandOverByChannels(b *testing.B) {
+	resume, parked := make(chan struct{}), make(chan struct{})
+	go func() {
+		for range resume {
+			parked <- struct{}{}
+		}
+	}()
+	for b.Loop() {
+		resume <- struct{}{}
+		<-parked
+	}
+	close(resume)
+}

@@ -62,6 +62,10 @@ func TestIsCausedBy(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	child := &TaskFailedError{TaskName: "C", SubOrchestration: true, Failure: &FailureDetails{Message: "Orchestrator function 'C' failed: x"}}
+	if got := child.Error(); got != "Orchestrator function 'C' failed: x" {
+		t.Errorf("a child's failure says it twice: %s", got)
+	}
 	f, ok := errors.AsType[*FailureDetails](there)
 	if !ok || f.Type != "*fmt.wrapError" || errors.Unwrap(f.Inner.Inner) != nil {
 		t.Errorf("failure is %+v", f)

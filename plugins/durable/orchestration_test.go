@@ -29,7 +29,7 @@ func TestActivitiesInSequence(t *testing.T) {
 		t.Errorf("an activity has version %q, want its instance's 2.1", v)
 	}
 	expect(t, h.episode(done(0, `"Hello <Oslo>"`)), `#1 activity Greet("Paris")`)
-	expect(t, h.episode(done(0, `"late"`), done(7, `"unknown"`)))
+	expect(t, h.episode(done(0, `"late"`), done(7, `"unknown"`), fired(1), childDone(1, `"another kind"`)))
 	expect(t, h.episode(done(1, `"Hi \"P\""`)), `#2 Completed ["Hello \u003cOslo\u003e","Hi \"P\""]`)
 }
 

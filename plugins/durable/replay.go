@@ -29,7 +29,7 @@ func (x *execution) applyAll(events []*history.HistoryEvent, replaying bool) *re
 		if err := x.apply(e); err != nil {
 			return err
 		}
-		if w := x.waiting; w != nil && w.done && !x.completed {
+		if w := x.waiting; w != nil && w.done {
 			x.resume()
 		}
 		x.index++
