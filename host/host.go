@@ -59,15 +59,20 @@ func Start(ctx context.Context, opts Options) (*Host, error) {
 	steps := []func(context.Context) error{h.openHub, h.listen, h.loadApps}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
-			stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-			defer cancel()
-			return nil, errors.Join(err, h.Stop(stop))
+			return nil, errors.Join(err, h.giveUp(ctx))
 		}
 	}
 	h.state.Store("Running")
 	opts.Log.Info("host started", "url", h.url, "store", h.place, "hub", opts.Config.DurableTask.HubName,
 		"elapsed", time.Since(h.started).Round(time.Millisecond))
 	return h, nil
+}
+
+// giveUp stops what a failed start has started.
+func (h *Host) giveUp(ctx context.Context) error {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return h.Stop(stop)
 }
 
 // URL is where the host serves HTTP.

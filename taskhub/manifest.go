@@ -92,7 +92,7 @@ func (m *manifest) placement() (placement, error) {
 	var p placement
 	for n, text := range m.Starts {
 		start, err := strconv.ParseUint(text, 16, 32)
-		if err != nil || n == 0 && start != 0 || n > 0 && uint32(start) <= p.starts[n-1] {
+		if err != nil || n == 0 && start != 0 || n > 0 && start <= uint64(p.starts[n-1]) {
 			return p, fmt.Errorf("%w: %s: starts[%d]: %q", ErrFormat, manifestKey, n, text)
 		}
 		p.starts = append(p.starts, uint32(start))

@@ -2,7 +2,6 @@ package core
 
 import (
 	"encoding/binary"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -27,13 +26,6 @@ func frame(dst []byte, e *history.HistoryEvent) []byte {
 	// The buffer has the size that SizeVT asked for; marshalling cannot fail.
 	_, _ = e.MarshalToSizedBufferVT(dst[at:])
 	return dst
-}
-
-// frameEncoded frames an event that is encoded already.
-func frameEncoded(dst, event []byte) []byte {
-	dst = append(dst, eventTag)
-	dst = binary.AppendUvarint(dst, uint64(len(event)))
-	return append(dst, event...)
 }
 
 // unframe is the encoded event inside a frame that frame made.
@@ -67,11 +59,4 @@ func optional(s *wrapperspb.StringValue) *string {
 		return nil
 	}
 	return &s.Value
-}
-
-func nanos(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixNano()
 }

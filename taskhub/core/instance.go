@@ -196,10 +196,6 @@ func (c *Core) find(id string) *instance {
 // chunks that it cannot show yet.
 func (c *Core) past(i *instance) ([][]byte, error) {
 	var chunks [][]byte
-	tail := len(i.unapplied)
-	if len(i.chunk) > 0 {
-		tail++
-	}
 	want := int(i.row.Chunks) - len(i.unapplied)
 	if want > 0 {
 		lo := historyPrefix(i.num, i.row.Generation)

@@ -1,0 +1,111 @@
+package hosttest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// builds are the binaries of this test binary by package and flags, made at first use.
+var builds struct {
+	sync.Mutex
+	dir   string
+	paths map[string]func() (string, error)
+}
+
+// Main runs the tests of a package that uses this one, and removes what was built. Call
+// it from TestMain.
+func Main(m *testing.M) {
+	code := m.Run()
+	if builds.dir != "" {
+		_ = os.RemoveAll(builds.dir) // a leftover in the temporary directory does no harm
+	}
+	os.Exit(code)
+}
+
+// Binary is the path of the durafunc binary, built from the working tree. Under the race
+// detector it is built with it, and a race it finds fails the test that ran the host.
+func Binary(t testing.TB) string {
+	t.Helper()
+	var flags []string
+	if raceEnabled {
+		flags = []string{"-race"}
+	}
+	return build(t, "cmd/durafunc", flags...)
+}
+
+// App is the path of a function app's binary. pkg is its directory, relative to the
+// repository. Each variable, as in "main.version=2", gives the app another content, and
+// so makes another version of it.
+func App(t testing.TB, pkg string, variables ...string) string {
+	t.Helper()
+	ld := "-s -w"
+	for _, v := range variables {
+		ld += " -X " + v
+	}
+	return build(t, pkg, "-ldflags="+ld)
+}
+
+func build(t testing.TB, pkg string, flags ...string) string {
+	t.Helper()
+	builds.Lock()
+	once := builds.paths[pkg+strings.Join(flags, " ")]
+	if once == nil {
+		if builds.paths == nil {
+			builds.paths = map[string]func() (string, error){}
+		}
+		n := len(builds.paths)
+		once = sync.OnceValues(func() (string, error) { return goBuild(n, pkg, flags) })
+		builds.paths[pkg+strings.Join(flags, " ")] = once
+	}
+	builds.Unlock()
+	path, err := once()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func goBuild(n int, pkg string, flags []string) (string, error) {
+	root, err := repository()
+	if err != nil {
+		return "", err
+	}
+	builds.Lock()
+	if builds.dir == "" {
+		builds.dir, err = os.MkdirTemp("", "hosttest-")
+	}
+	dir := builds.dir
+	builds.Unlock()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, fmt.Sprint(n), filepath.Base(pkg))
+	args := append([]string{"build", "-trimpath", "-buildvcs=false", "-o", path}, flags...)
+	cmd := exec.Command("go", append(args, "./"+filepath.ToSlash(pkg))...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
+	}
+	return path, nil
+}
+
+// repository is the directory of go.mod.
+func repository() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		if filepath.Dir(dir) == dir {
+			return "", fmt.Errorf("%s is in no repository", start)
+		}
+	}
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package hosttest
+
+import "os/exec"
+
+// spawn starts cmd. Only Linux can tie its life to ours; elsewhere the test's clean-up
+// has to do.
+func spawn(cmd *exec.Cmd) error { return cmd.Start() }
