@@ -55,8 +55,16 @@ type File struct {
 
 // Opener makes working states.
 type Opener interface {
-	// Open makes an empty state, or restores one from files by name.
-	Open(name string, files map[string][]byte) (DB, error)
+	// Begin prepares a state of that name; one that was left there is removed.
+	Begin(name string) (Builder, error)
+}
+
+// Builder takes the files of a checkpoint, if there is one, and opens the state.
+type Builder interface {
+	// Add keeps one file. It may be called concurrently; body may be kept.
+	Add(file string, body []byte) error
+	// Open opens the state that the files hold, or an empty one.
+	Open() (DB, error)
 }
 
 // positionKey holds the Position inside the state, so that both move together.

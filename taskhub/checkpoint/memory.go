@@ -15,29 +15,35 @@ import (
 // as it is simple. It is for tests and the simulator.
 type Memory struct{}
 
-// Open implements Opener.
-func (Memory) Open(_ string, files map[string][]byte) (DB, error) {
-	db := &memoryDB{}
-	b := files[memoryFile]
-	for len(b) > 0 {
-		var kv [2][]byte
-		for n := range kv {
+// Begin implements Opener.
+func (Memory) Begin(string) (Builder, error) { return &memoryDB{}, nil }
+
+// Add implements Builder.
+func (db *memoryDB) Add(file string, body []byte) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for b := body; len(b) > 0; {
+		var field [2][]byte
+		for n := range field {
 			size, w := binary.Uvarint(b)
 			if w <= 0 || size > uint64(len(b)-w) {
-				return nil, fmt.Errorf("checkpoint: file %q is damaged", memoryFile)
+				return fmt.Errorf("checkpoint: file %q is damaged", file)
 			}
-			kv[n], b = b[w:w+int(size)], b[w+int(size):]
+			field[n], b = b[w:w+int(size)], b[w+int(size):]
 		}
-		db.entries = append(db.entries, entry{string(kv[0]), kv[1]})
+		db.entries = append(db.entries, entry{string(field[0]), field[1]})
 	}
+	return nil
+}
+
+// Open implements Builder.
+func (db *memoryDB) Open() (DB, error) {
 	pos, err := db.Get(positionKey)
 	if err != nil {
 		return nil, err
 	}
-	if db.at, err = decodePosition(pos); err != nil {
-		return nil, err
-	}
-	return db, nil
+	db.at, err = decodePosition(pos)
+	return db, err
 }
 
 const memoryFile = "state"

@@ -47,8 +47,8 @@ func NewPebble(dir string, cache int64) (*Pebble, error) {
 	return &Pebble{Dir: dir, cache: pebble.NewCache(cache)}, nil
 }
 
-// Open implements Opener.
-func (p *Pebble) Open(name string, files map[string][]byte) (DB, error) {
+// Begin implements Opener.
+func (p *Pebble) Begin(name string) (Builder, error) {
 	dir := filepath.Join(p.Dir, name)
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, fmt.Errorf("working directory: %w", err)
@@ -56,16 +56,29 @@ func (p *Pebble) Open(name string, files map[string][]byte) (DB, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("working directory: %w", err)
 	}
-	for file, body := range files {
-		if filepath.Base(file) != file {
-			return nil, fmt.Errorf("checkpoint: %q is no file name", file)
-		}
-		if err := os.WriteFile(filepath.Join(dir, file), body, 0o644); err != nil {
-			return nil, fmt.Errorf("working directory: %w", err)
-		}
+	return &pebbleBuilder{dir: dir, cache: p.cache}, nil
+}
+
+type pebbleBuilder struct {
+	dir   string
+	cache *pebble.Cache
+}
+
+// Add implements Builder.
+func (b *pebbleBuilder) Add(file string, body []byte) error {
+	if filepath.Base(file) != file {
+		return fmt.Errorf("checkpoint: %q is no file name", file)
 	}
+	if err := os.WriteFile(filepath.Join(b.dir, file), body, 0o644); err != nil {
+		return fmt.Errorf("working directory: %w", err)
+	}
+	return nil
+}
+
+// Open implements Builder.
+func (b *pebbleBuilder) Open() (DB, error) {
 	opts := &pebble.Options{
-		FS: unsynced{vfs.Default}, DisableWAL: true, Cache: p.cache, Logger: quiet{},
+		FS: unsynced{vfs.Default}, DisableWAL: true, Cache: b.cache, Logger: quiet{},
 		FormatMajorVersion: pebbleFormat, MemTableSize: memTableBytes, MemTableStopWritesThreshold: 4,
 		MaxManifestFileSize: manifestBytes, L0CompactionThreshold: 4, L0StopWritesThreshold: 32,
 	}
@@ -73,11 +86,11 @@ func (p *Pebble) Open(name string, files map[string][]byte) (DB, error) {
 		opts.TargetFileSizes[n] = tableBytes
 	}
 	opts.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
-	db, err := pebble.Open(dir, opts)
+	db, err := pebble.Open(b.dir, opts)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	s := &pebbleDB{db: db, dir: dir}
+	s := &pebbleDB{db: db, dir: b.dir}
 	pos, err := s.Get(positionKey)
 	if err == nil {
 		s.at, err = decodePosition(pos)

@@ -148,54 +148,65 @@ func appendBundle(b []byte, name string, body []byte) []byte {
 	return append(b, body...)
 }
 
-func readBundle(b []byte, files map[string][]byte) error {
+// readBundle adds the files of a bundle to a state.
+func readBundle(b []byte, into Builder) error {
 	for len(b) > 0 {
 		var field [2][]byte
 		for n := range field {
 			size, w := binary.Uvarint(b)
 			if w <= 0 || size > uint64(len(b)-w) {
-				return errors.New("bundle is cut short")
+				return fmt.Errorf("%w: bundle is cut short", ErrDamaged)
 			}
 			field[n], b = b[w:w+int(size)], b[w+int(size):]
 		}
-		files[string(field[0])] = field[1]
+		if err := into.Add(string(field[0]), field[1]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// Download fetches and checks the files of a checkpoint, several at a time.
-func Download(ctx context.Context, s sched.Scheduler, store storage.Store, prefix string, m *Manifest) (map[string][]byte, error) {
+// downloads is how many objects are fetched at once, and so how many are in memory.
+const downloads = 8
+
+// Restore fetches and checks the objects of a checkpoint and opens the state that they
+// hold. A missing or damaged object is an ErrDamaged that names its key.
+func Restore(ctx context.Context, s sched.Scheduler, store storage.Store, prefix string, m *Manifest, into Builder) (DB, error) {
 	tables := append([]Table{m.Bundle}, m.Tables...)
-	bodies := make([][]byte, len(tables))
-	errs := make([]error, len(tables))
-	const atOnce = 8
-	for from := 0; from < len(tables); from += atOnce {
-		var done []sched.Signal
-		for n := from; n < min(from+atOnce, len(tables)); n++ {
-			fired := s.NewSignal()
-			done = append(done, fired)
-			s.Go(func() {
-				bodies[n], errs[n] = fetch(ctx, s, store, prefix+tables[n].Name, tables[n])
-				fired.Fire()
-			})
-		}
-		for _, d := range done {
-			if err := d.Wait(ctx); err != nil {
-				return nil, err
+	errs := make([]error, min(downloads, len(tables)))
+	done := make([]sched.Signal, len(errs))
+	for worker := range errs {
+		done[worker] = s.NewSignal()
+		s.Go(func() {
+			defer done[worker].Fire()
+			for n := worker; n < len(tables) && errs[worker] == nil; n += len(errs) {
+				errs[worker] = restoreOne(ctx, s, store, prefix, tables[n], n == 0, into)
 			}
+		})
+	}
+	for _, d := range done {
+		if err := d.Wait(ctx); err != nil {
+			return nil, err
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{}
-	if err := readBundle(bodies[0], files); err != nil {
-		return nil, fmt.Errorf("%w: %s%s: %w", ErrDamaged, prefix, m.Bundle.Name, err)
+	return into.Open()
+}
+
+func restoreOne(ctx context.Context, s sched.Scheduler, store storage.Store, prefix string, t Table, bundle bool, into Builder) error {
+	body, err := fetch(ctx, s, store, prefix+t.Name, t)
+	if err != nil {
+		return err
 	}
-	for n, t := range m.Tables {
-		files[t.File] = bodies[n+1]
+	if !bundle {
+		return into.Add(t.File, body)
 	}
-	return files, nil
+	if err := readBundle(body, into); err != nil {
+		return fmt.Errorf("%s%s: %w", prefix, t.Name, err)
+	}
+	return nil
 }
 
 func fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key string, t Table) ([]byte, error) {

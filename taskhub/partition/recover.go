@@ -69,18 +69,21 @@ func damaged(err error) bool {
 }
 
 func (c *Config) restoreFrom(ctx context.Context, r *recovered, m *checkpoint.Manifest) error {
-	var files map[string][]byte
-	if m != nil {
-		var err error
-		if files, err = checkpoint.Download(ctx, c.Sched, c.Store, c.tablePrefix(), m); err != nil {
-			return err
-		}
-	} else if r.root.TrimBelow > 0 {
+	if m == nil && r.root.TrimBelow > 0 {
 		return &CorruptError{Key: c.rootKey(), Err: errors.New("the log was trimmed and there is no checkpoint")}
 	}
-	db, err := c.Opener.Open(fmt.Sprintf("p%d-%d", c.Partition, r.root.Epoch), files)
+	state, err := c.Opener.Begin(fmt.Sprintf("p%d-%d", c.Partition, r.root.Epoch))
 	if err != nil {
-		if m != nil {
+		return err
+	}
+	var db checkpoint.DB
+	if m == nil {
+		db, err = state.Open()
+	} else {
+		db, err = checkpoint.Restore(ctx, c.Sched, c.Store, c.tablePrefix(), m, state)
+	}
+	if err != nil {
+		if m != nil && ctx.Err() == nil && !damaged(err) {
 			err = &CorruptError{Key: c.tablePrefix() + m.Bundle.Name, Err: err}
 		}
 		return err
