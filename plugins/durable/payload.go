@@ -24,8 +24,9 @@ const fetchRetry = 20 * time.Millisecond
 
 // resolve reads a payload that the host keeps apart because of its size; other
 // payloads are answered as they are. The content of a reference never changes, so an
-// orchestrator may wait for it without being less deterministic. A host that cannot be
-// asked right now is asked again until ctx ends.
+// orchestrator may wait for it without being less deterministic; for the same reason
+// only what stays true is an error: that there is no such payload. Anything else is
+// asked again until ctx ends.
 func (c *HostClient) resolve(ctx context.Context, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 	if p == nil || !history.IsPayloadRef(p.Value) {
 		return p, nil
@@ -35,7 +36,7 @@ func (c *HostClient) resolve(ctx context.Context, p *wrapperspb.StringValue) (*w
 		if err == nil {
 			return wrapperspb.String(text), nil
 		}
-		if c.dial == nil || !errors.Is(err, ErrUnavailable) {
+		if c.dial == nil || errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalidArgument) {
 			return nil, err
 		}
 		select {
