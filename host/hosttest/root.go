@@ -56,7 +56,7 @@ func (r *Root) State() string { return filepath.Join(r.Dir, ".durafunc") }
 // Configure writes host.json.
 func (r *Root) Configure(s Store, settings map[string]any) {
 	r.t.Helper()
-	task := map[string]any{"hubName": "E2E", "storageProvider": s.Provider}
+	task := map[string]any{"hubName": HubName, "storageProvider": s.Provider}
 	for k, v := range settings {
 		task[k] = v
 	}

@@ -2,21 +2,40 @@ package hosttest
 
 import (
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
+	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/storage/file"
+	"github.com/durafunc/durafunc/taskhub/storage/prefixed"
+	"github.com/durafunc/durafunc/taskhub/storage/s3"
 	"github.com/durafunc/durafunc/taskhub/storage/s3/miniotest"
 )
+
+// HubName is the hub of every root.
+const HubName = "E2E"
 
 // Store says where the task hub of a root is: the section storageProvider of host.json
 // and the environment that goes with it.
 type Store struct {
 	Provider map[string]any
 	Env      []string // NAME=value
+
+	open func(t testing.TB, r *Root) storage.Store
 }
 
 // File is the embedded store, in the root's own directory.
-func File() Store { return Store{Provider: map[string]any{"type": "file"}} }
+func File() Store {
+	return Store{Provider: map[string]any{"type": "file"}, open: func(t testing.TB, r *Root) storage.Store {
+		t.Helper()
+		s, err := file.Open(filepath.Join(r.State(), "store"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}}
+}
 
 var prefixes atomic.Int64
 
@@ -24,14 +43,29 @@ var prefixes atomic.Int64
 // the test is skipped or fails, see miniotest.
 func MinIO(t testing.TB) Store {
 	t.Helper()
-	s := miniotest.Start(t)
+	server := miniotest.Start(t)
+	cfg := server.Config(fmt.Sprintf("e2e-%d", prefixes.Add(1)))
 	return Store{
 		Provider: map[string]any{
-			"type": "s3", "bucket": s.Bucket, "prefix": fmt.Sprintf("e2e-%d", prefixes.Add(1)), "endpoint": s.Endpoint,
-			"region": "us-east-1", "forcePathStyle": true,
+			"type": "s3", "bucket": cfg.Bucket, "prefix": cfg.Prefix, "endpoint": cfg.Endpoint,
+			"region": cfg.Region, "forcePathStyle": true,
 		},
-		Env: []string{"AWS_ACCESS_KEY_ID=" + s.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.SecretKey},
+		Env: []string{"AWS_ACCESS_KEY_ID=" + cfg.AccessKey, "AWS_SECRET_ACCESS_KEY=" + cfg.SecretKey},
+		open: func(t testing.TB, _ *Root) storage.Store {
+			t.Helper()
+			s, err := s3.Open(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		},
 	}
+}
+
+// Open opens the task hub's objects in the test's own process.
+func (s Store) Open(t testing.TB, r *Root) storage.Store {
+	t.Helper()
+	return prefixed.New(s.open(t, r), HubName)
 }
 
 // With is the store with one more setting, as in With("leaseDuration", "3s").
@@ -42,7 +76,8 @@ func (s Store) With(key string, value any) Store {
 			provider[k] = v
 		}
 	}
-	return Store{Provider: provider, Env: s.Env}
+	s.Provider = provider
+	return s
 }
 
 // EachStore runs a test on files and on MinIO.

@@ -1,0 +1,28 @@
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"github.com/durafunc/durafunc/host/hosttest"
+)
+
+func TestMain(m *testing.M) { hosttest.Main(m) }
+
+// Directories of the function apps, relative to the repository.
+const (
+	provisioningApp = "samples/provisioning"
+	helloApp        = "samples/hello"
+	testApp         = "host/e2e/testdata/app"
+)
+
+// long says whether the crash tests run in their long form, as make chaos does.
+func long() bool { return os.Getenv("DURAFUNC_CHAOS") == "long" }
+
+// deployed is a root with one function app.
+func deployed(t *testing.T, s hosttest.Store, pkg string, settings map[string]any) *hosttest.Root {
+	t.Helper()
+	r := hosttest.NewRoot(t, s, settings)
+	r.Deploy("app", hosttest.App(t, pkg))
+	return r
+}
