@@ -117,11 +117,13 @@ func (l *realLoop) run() {
 		for {
 			l.mu.Lock()
 			burst := l.queue
-			l.queue = spare[:0]
-			l.mu.Unlock()
 			if len(burst) == 0 {
+				l.mu.Unlock()
 				break
 			}
+			// Only now: the queue must never be the array that is being run.
+			l.queue, spare = spare[:0], nil
+			l.mu.Unlock()
 			for i, f := range burst {
 				if l.closed.Load() {
 					return
