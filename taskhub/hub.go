@@ -122,6 +122,7 @@ func Open(ctx context.Context, opts Options) (*Hub, error) {
 	}
 	opts.Log.Info(verb, "hub", opts.Name, "id", m.ID, "partitions", len(h.parts), "session", session.ID())
 	opts.Sched.Go(func() { h.run(session) })
+	opts.Sched.Go(h.sweepSessions)
 	return h, nil
 }
 
@@ -149,6 +150,18 @@ func (h *Hub) openSession(ctx context.Context) (*lease.Session, error) {
 }
 
 const sessionPrefix = "session/"
+
+// endedSessionsKept is how long the object of a session that has ended stays, for people
+// who want to know who was there.
+const endedSessionsKept = 24 * time.Hour
+
+// sweepSessions removes the objects of sessions that ended long ago. The session that a
+// root still names counts as ended once its object is gone.
+func (h *Hub) sweepSessions() {
+	if err := lease.Sweep(h.ctx, h.opts.Store, sessionPrefix, endedSessionsKept); err != nil && h.ctx.Err() == nil {
+		h.opts.Log.Warn("ended sessions are not swept", "hub", h.opts.Name, "error", err)
+	}
+}
 
 // run owns partitions under one session after another: a host that was evicted while
 // it was frozen drops everything and joins again.

@@ -9,6 +9,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/kv"
+	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -67,6 +68,11 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 	p.check.init(p, r)
 	p.loop = cfg.Sched.NewLoop(p.idle)
 	p.loop.Post(func() {}) // hand out what the recovery found
+	cfg.Sched.Go(func() { // an idle partition would not notice otherwise
+		if cfg.Session.Lost().Wait(p.ctx) == nil {
+			p.Abandon(lease.ErrLost)
+		}
+	})
 	cfg.Log.Info("partition opened", "partition", cfg.Partition, "epoch", p.epoch, "seq", p.commits.at.Seq,
 		"replayed", r.records, "elapsed", cfg.Sched.Mono()-started)
 	return p, nil
