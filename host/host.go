@@ -43,6 +43,9 @@ type Host struct {
 	hub     *taskhub.Hub
 	work    *dispatch.Dispatcher
 	apps    *supervisor.Supervisor
+	files   *sweptFiles
+	life    context.Context // ends when Stop begins
+	end     context.CancelFunc
 	http    *http.Server
 	url     string
 	served  chan error
@@ -55,6 +58,7 @@ type Host struct {
 // opening. On error nothing is left running.
 func Start(ctx context.Context, opts Options) (*Host, error) {
 	h := &Host{opts: opts, started: time.Now(), served: make(chan error, 1)}
+	h.life, h.end = context.WithCancel(context.Background())
 	h.state.Store("Starting")
 	steps := []func(context.Context) error{h.openHub, h.listen, h.loadApps}
 	for _, step := range steps {
@@ -101,18 +105,18 @@ func (h *Host) listen(context.Context) error {
 		return fmt.Errorf("http: %w", err)
 	}
 	h.url = "http://" + listener.Addr().String()
-	store := files.New(files.Options{Objects: h.store, BaseURL: h.url})
+	h.files = &sweptFiles{Store: files.New(files.Options{Objects: h.store, BaseURL: h.url}), host: h}
 	bindings := dispatch.Bindings()
 	h.apps = supervisor.New(supervisor.Options{
 		Dir: h.opts.Config.FunctionsDirectory, Log: h.opts.Log.Named("plugins"), Handler: h.work, CheckBinding: bindings.Check,
-		HostServices: durableclient.New(h.hub, store), HostVersion: h.opts.Version,
+		HostServices: durableclient.New(h.hub, h.files), HostVersion: h.opts.Version,
 		RunDir: filepath.Join(h.local.dir, "apps"),
 		OnChange: func() {
 			h.work.SetFunctions(dispatch.FromApps(bindings, h.apps.Functions()))
 			h.hub.Reconsider()
 		},
 	})
-	h.http = &http.Server{Handler: h.handler(store), ReadHeaderTimeout: 10 * time.Second}
+	h.http = &http.Server{Handler: h.handler(h.files.Store), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
 		err := h.http.Serve(listener)
 		if !errors.Is(err, http.ErrServerClosed) {
@@ -137,6 +141,7 @@ func (h *Host) loadApps(ctx context.Context) error {
 // When ctx ends first the rest is abandoned; nothing that was acknowledged is lost.
 func (h *Host) Stop(ctx context.Context) error {
 	h.state.Store("Stopping")
+	h.end()
 	var errs []error
 	if h.http != nil {
 		// Long polls would hold the shutdown up; their clients ask again.
@@ -156,6 +161,9 @@ func (h *Host) Stop(ctx context.Context) error {
 		drain, cancel := context.WithTimeout(ctx, time.Second)
 		errs = append(errs, h.apps.Stop(drain))
 		cancel()
+	}
+	if h.files != nil {
+		h.files.busy.Wait()
 	}
 	if h.local != nil {
 		errs = append(errs, h.local.release())

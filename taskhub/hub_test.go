@@ -165,4 +165,3 @@ func TestHubRunsInstancesAndKeepsThemOverARestart(t *testing.T) {
 		})
 	}
 }
-

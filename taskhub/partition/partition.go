@@ -68,7 +68,7 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 	p.check.init(p, r)
 	p.loop = cfg.Sched.NewLoop(p.idle)
 	p.loop.Post(func() {}) // hand out what the recovery found
-	cfg.Sched.Go(func() { // an idle partition would not notice otherwise
+	cfg.Sched.Go(func() {  // an idle partition would not notice otherwise
 		if cfg.Session.Lost().Wait(p.ctx) == nil {
 			p.Abandon(lease.ErrLost)
 		}
