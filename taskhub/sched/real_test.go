@@ -8,28 +8,30 @@ import (
 	"github.com/durafunc/durafunc/taskhub/sched"
 )
 
-// TestLoopRunsEachPostOnce posts from outside and from inside, with pauses in which the
-// queue runs empty: its two arrays must never be one.
+// TestLoopRunsEachPostOnce posts bursts from inside bursts, after pauses in which the
+// queue ran empty: its two arrays must never be one.
 func TestLoopRunsEachPostOnce(t *testing.T) {
-	const rounds, posts = 200, 20
+	const rounds, posts, inner = 50, 20, 3
 	l := sched.Real().NewLoop(func() {})
 	defer l.Close()
 	for range rounds {
 		var (
-			ran  [2 * posts]atomic.Int32
+			ran  [posts * inner]atomic.Int32
 			done sync.WaitGroup
 		)
-		done.Add(2 * posts)
-		for i := range posts {
-			l.Post(func() {
-				ran[i].Add(1)
+		done.Add(len(ran))
+		l.Post(func() {
+			for i := range posts {
 				l.Post(func() {
-					ran[posts+i].Add(1)
-					done.Done()
+					for k := range inner {
+						l.Post(func() {
+							ran[i*inner+k].Add(1)
+							done.Done()
+						})
+					}
 				})
-				done.Done()
-			})
-		}
+			}
+		})
 		done.Wait()
 		for i := range ran {
 			if n := ran[i].Load(); n != 1 {
