@@ -47,7 +47,11 @@ func (c *Core) sendEvent(instance, execution string, e *history.HistoryEvent) {
 		c.fail(fmt.Errorf("event to %q: %w", instance, err))
 		return
 	}
-	c.send(&Message{Kind: &Message_Event{Event: &EventMessage{Instance: instance, Execution: execution, Event: b}}}, instance)
+	payload := history.IsPayloadRef(e.GetEventRaised().GetInput().GetValue()) ||
+		history.IsPayloadRef(e.GetSubOrchestrationInstanceCompleted().GetResult().GetValue())
+	c.send(&Message{Kind: &Message_Event{Event: &EventMessage{
+		Instance: instance, Execution: execution, Event: b, Payload: payload,
+	}}}, instance)
 }
 
 // loadOutbox finds what was not acknowledged; all of it is sent again.

@@ -810,10 +810,12 @@ func (x *StartMessage) GetTrace() *history.TraceContext {
 
 // EventMessage delivers an event. With an execution it is for that execution only.
 type EventMessage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
-	Execution     string                 `protobuf:"bytes,2,opt,name=execution,proto3" json:"execution,omitempty"`
-	Event         []byte                 `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"` // encoded HistoryEvent
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Instance  string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Execution string                 `protobuf:"bytes,2,opt,name=execution,proto3" json:"execution,omitempty"`
+	Event     []byte                 `protobuf:"bytes,3,opt,name=event,proto3" json:"event,omitempty"` // encoded HistoryEvent
+	// payload: the event refers to a payload object of the sender's partition.
+	Payload       bool `protobuf:"varint,4,opt,name=payload,proto3" json:"payload,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -867,6 +869,13 @@ func (x *EventMessage) GetEvent() []byte {
 		return x.Event
 	}
 	return nil
+}
+
+func (x *EventMessage) GetPayload() bool {
+	if x != nil {
+		return x.Payload
+	}
+	return false
 }
 
 type TerminateMessage struct {
@@ -1071,11 +1080,12 @@ const file_taskhub_core_state_proto_rawDesc = "" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
-	"\x06_input\"^\n" +
+	"\x06_input\"x\n" +
 	"\fEventMessage\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1c\n" +
 	"\texecution\x18\x02 \x01(\tR\texecution\x12\x14\n" +
-	"\x05event\x18\x03 \x01(\fR\x05event\"`\n" +
+	"\x05event\x18\x03 \x01(\fR\x05event\x12\x18\n" +
+	"\apayload\x18\x04 \x01(\bR\apayload\"`\n" +
 	"\x10TerminateMessage\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +

@@ -2,28 +2,93 @@ package partition
 
 import (
 	"errors"
+	"fmt"
+	"sync"
 
+	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/core"
 )
 
-// Receive takes messages from partition s's sender src. What was taken in before is
-// dropped, what comes too early too: the sender sends again what is not acknowledged.
-// It may be called from anywhere.
+// intake keeps messages from other partitions in the order in which they came, also
+// when some have to wait until the payloads that they refer to are copied.
+type intake struct {
+	mu     sync.Mutex
+	queues map[int][]received // by sender, while one of them waits
+}
+
+// received is a run of messages that a sender numbered from first on.
+type received struct {
+	first    uint64
+	messages []*core.Message
+}
+
+// Receive takes messages of partition src. What was taken in before is dropped, what
+// comes too early too: the sender sends again what is not acknowledged. It may be called
+// from anywhere.
 func (p *Partition) Receive(src int, s core.Send) {
-	p.cfg.Sched.Go(func() {
-		messages, err := p.store.adopt(p.ctx, s.Messages)
-		if err != nil {
-			if p.ctx.Err() == nil {
-				p.cfg.Log.Warn("messages are not taken in yet", "partition", p.cfg.Partition, "error", err)
-			}
+	r := received{first: s.First, messages: make([]*core.Message, len(s.Messages))}
+	foreign := false
+	for n, b := range s.Messages {
+		m := &core.Message{}
+		if err := m.UnmarshalVT(b); err != nil {
+			p.Abandon(fmt.Errorf("message %d from partition %d: %w", s.First+uint64(n), src, err))
 			return
 		}
-		p.Do(func(c *core.Core, now int64) {
-			if err := c.Messages(now, src, s.First, messages); err != nil && !errors.Is(err, core.ErrGap) {
-				p.fail(err)
+		r.messages[n] = m
+		foreign = foreign || p.store.isForeign(m)
+	}
+	p.intake.mu.Lock()
+	defer p.intake.mu.Unlock()
+	queue, waiting := p.intake.queues[src]
+	switch {
+	case waiting:
+		p.intake.queues[src] = append(queue, r)
+	case foreign:
+		if p.intake.queues == nil {
+			p.intake.queues = map[int][]received{}
+		}
+		p.intake.queues[src] = []received{r}
+		p.cfg.Sched.Go(func() { p.adoptAll(src) })
+	default:
+		p.takeMessages(src, r)
+	}
+}
+
+// adoptAll copies the payloads of the messages that wait, and takes them in order.
+func (p *Partition) adoptAll(src int) {
+	for {
+		p.intake.mu.Lock()
+		queue := p.intake.queues[src]
+		if len(queue) == 0 {
+			delete(p.intake.queues, src)
+			p.intake.mu.Unlock()
+			return
+		}
+		r := queue[0]
+		p.intake.mu.Unlock()
+		for attempt := 0; ; attempt++ {
+			err := p.store.adopt(p.ctx, r.messages)
+			if err == nil {
+				break
 			}
-		}, func(error) {})
-	})
+			if commitlog.Pause(p.ctx, p.cfg.Sched, attempt, err) != nil {
+				return // the partition has ended
+			}
+			p.cfg.Log.Error("messages wait for a payload that cannot be read", "partition", p.cfg.Partition, "error", err)
+		}
+		p.intake.mu.Lock()
+		p.intake.queues[src] = p.intake.queues[src][1:]
+		p.takeMessages(src, r)
+		p.intake.mu.Unlock()
+	}
+}
+
+func (p *Partition) takeMessages(src int, r received) {
+	p.Do(func(c *core.Core, now int64) {
+		if err := c.Messages(now, src, r.first, r.messages); err != nil && !errors.Is(err, core.ErrGap) {
+			p.fail(err)
+		}
+	}, func(error) {})
 }
 
 // Acked takes the receipt of partition dst. It may be called from anywhere.

@@ -27,6 +27,7 @@ type Partition struct {
 	store  payloadStore
 	reads  gate
 	calls  calls
+	intake intake
 
 	// Below: owned by the loop.
 	core     *core.Core

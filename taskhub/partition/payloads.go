@@ -189,28 +189,27 @@ func tooLarge(what string, err error) *history.TaskFailureDetails {
 	return &history.TaskFailureDetails{ErrorType: core.ErrorTypePayloadTooLarge, ErrorMessage: what + ": " + err.Error(), IsNonRetriable: true}
 }
 
-// adopt decodes messages from another partition and copies the payloads that they
-// refer to: an object belongs to one partition and goes when its instances go.
-func (s *payloadStore) adopt(ctx context.Context, encoded [][]byte) ([]*core.Message, error) {
-	messages := make([]*core.Message, len(encoded))
-	for n, b := range encoded {
-		m := &core.Message{}
-		if err := m.UnmarshalVT(b); err != nil {
-			return nil, fmt.Errorf("message: %w", err)
-		}
-		messages[n] = m
+// isForeign says whether a message refers to a payload object of another partition.
+func (s *payloadStore) isForeign(m *core.Message) bool {
+	return history.IsPayloadRef(m.GetStart().GetInput()) || m.GetEvent().GetPayload()
+}
+
+// adopt copies the payloads that messages from another partition refer to: an object
+// belongs to one partition and goes when its instances go.
+func (s *payloadStore) adopt(ctx context.Context, messages []*core.Message) error {
+	for _, m := range messages {
 		if start := m.GetStart(); start != nil {
 			if err := s.adoptText(ctx, start.Input); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		if event := m.GetEvent(); event != nil {
 			if err := s.adoptEvent(ctx, event); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return messages, nil
+	return nil
 }
 
 func (s *payloadStore) adoptEvent(ctx context.Context, m *core.EventMessage) error {
