@@ -131,7 +131,7 @@ const readAhead = 32
 
 // Tail yields the records after slot after, in order, up to the first free slot. It
 // ends at the first error. A record that cannot be decoded, or that stands in
-// another's slot, is an error that names its key.
+// another's slot, is an error that names its key; the Slot beside it has the key too.
 func (l *Log) Tail(ctx context.Context, after uint64) iter.Seq2[Slot, error] {
 	return func(yield func(Slot, error) bool) {
 		for next := after + 1; ; {
@@ -223,9 +223,23 @@ func (l *Log) decode(key string, seq uint64, body []byte) (Slot, error) {
 		err = fmt.Errorf("%w: it is the record of slot %d", ErrMalformed, r.Seq)
 	}
 	if err != nil {
-		return Slot{}, fmt.Errorf("%s: %w", key, err)
+		return Slot{Key: key}, fmt.Errorf("%s: %w", key, err)
 	}
 	return Slot{Record: r, Digest: sha256.Sum256(body), Key: key}, nil
+}
+
+// Slots lists the numbers of all slots that are there, in order.
+func (l *Log) Slots(ctx context.Context) ([]uint64, error) {
+	var slots []uint64
+	for e, err := range l.Store.List(ctx, l.Prefix, "") {
+		if err != nil {
+			return nil, err
+		}
+		if seq, err := SeqOfKey(e.Key); err == nil { // others are not ours
+			slots = append(slots, seq)
+		}
+	}
+	return slots, nil
 }
 
 // SeqOfKey is the slot number at the end of a key.

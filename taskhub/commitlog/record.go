@@ -63,6 +63,10 @@ const (
 	fixedBytes = 72
 	// maxBody bounds what a decoder allocates for a body.
 	maxBody = 256 << 20
+	// A zstd block of at least 4 bytes makes at most 128 KiB, so few bytes cannot
+	// claim a body that it would cost much to allocate.
+	zstdBlock     = 128 << 10
+	zstdBlockCost = 4
 	// plainBelow is the body size up to which compression is not worth it.
 	plainBelow = 128
 )
@@ -79,7 +83,7 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	// Both are safe for concurrent EncodeAll and DecodeAll.
 	encoder, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false))
-	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBody))
+	decoder, _ = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxBody), zstd.WithDecodeAllCapLimit(true))
 )
 
 // Encode is the record as bytes.
@@ -150,6 +154,10 @@ func Decode(b []byte) (*Record, error) {
 	case bodyPlain:
 		r.Body = rest
 	case bodyZstd:
+		if uint64(size) > zstdBlock*uint64(len(rest)/zstdBlockCost+1) {
+			return bad("body length cannot be true")
+		}
+		// The decoder writes into this capacity and nowhere else.
 		body, err := decoder.DecodeAll(rest, make([]byte, 0, size))
 		if err != nil {
 			return bad("body: " + err.Error())
