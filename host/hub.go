@@ -27,7 +27,7 @@ const probePrefix = "probe"
 // is refused before anything is entrusted to it.
 func (h *Host) openHub(ctx context.Context) error {
 	cfg := h.opts.Config
-	store, place, err := openStore(ctx, cfg)
+	store, place, err := OpenStore(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/durafunc/durafunc/taskhub/storage/s3"
 )
 
-// openStore opens the store that host.json names, rooted at the hub, and says in words
+// OpenStore opens the store that host.json names, rooted at the hub, and says in words
 // where it is.
-func openStore(ctx context.Context, cfg *hostjson.Config) (storage.Store, string, error) {
+func OpenStore(ctx context.Context, cfg *hostjson.Config) (storage.Store, string, error) {
 	c := cfg.DurableTask.Storage
 	hub := cfg.DurableTask.HubName
 	switch c.Type {
