@@ -90,12 +90,16 @@ func (db *memoryDB) Scan(lo, hi []byte) iter.Seq2[kv.Entry, error] {
 }
 
 func (db *memoryDB) Apply(ops []byte, at Position) error {
-	db.mu.Lock()
-	defer db.mu.Unlock()
+	var batch []kv.Mutation // read whole first: a malformed one changes nothing
 	for m, err := range kv.Mutations(ops) {
 		if err != nil {
 			return err
 		}
+		batch = append(batch, m)
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for _, m := range batch {
 		n, found := db.find(m.Key)
 		switch m.Op {
 		case kv.Put:

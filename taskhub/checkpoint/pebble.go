@@ -145,7 +145,7 @@ func (s *pebbleDB) Apply(ops []byte, at Position) error {
 	b := s.db.NewBatchWithSize(len(ops) + 256)
 	for m, err := range kv.Mutations(ops) {
 		if err != nil {
-			return err
+			return errors.Join(err, b.Close())
 		}
 		switch m.Op {
 		case kv.Put:

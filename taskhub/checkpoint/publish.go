@@ -78,6 +78,9 @@ func (p *Publisher) Known(m *Manifest) {
 // never write the same name with different bytes.
 func (p *Publisher) Upload(ctx context.Context, f Frozen) (*Manifest, error) {
 	m := &Manifest{Seq: f.At.Seq, Epoch: f.At.Epoch, Digest: hex.EncodeToString(f.At.Digest[:]), Tables: []Table{}}
+	if p.uploaded == nil {
+		p.uploaded = map[string]Table{}
+	}
 	still := map[string]Table{}
 	var bundle []byte
 	for _, file := range f.Files {
