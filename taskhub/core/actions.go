@@ -220,7 +220,7 @@ func (c *Core) continueAsNew(now int64, i *instance, a *history.CompleteOrchestr
 		i.row.Version = v
 	}
 	later := i.inbox
-	i.inbox = nil
+	c.consume(i, len(i.inbox))
 	input := optional(a.Result)
 	if i.row.Payloads > 0 {
 		c.disown(now, i)
@@ -234,9 +234,6 @@ func (c *Core) continueAsNew(now int64, i *instance, a *history.CompleteOrchestr
 		}
 	}
 	for _, e := range later {
-		if e.persisted {
-			c.batch.Delete(inboxKey(i.num, e.seq))
-		}
 		if e.raised {
 			c.carry(i, e)
 		}

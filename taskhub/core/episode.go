@@ -112,13 +112,12 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) {
 	c.settle(now)
 }
 
-// consume removes the first n events of the inbox: they are history now.
+// consume removes the first n events of the inbox: they are history now, or dropped.
 func (c *Core) consume(i *instance, n int) {
-	for _, e := range i.inbox[:n] {
-		if e.persisted {
-			c.batch.Delete(inboxKey(i.num, e.seq))
-		}
+	for _, e := range i.inbox[:min(n, i.saved)] {
+		c.batch.Delete(inboxKey(i.num, e.seq))
 	}
+	i.saved = max(0, i.saved-n)
 	if i.inbox = i.inbox[n:]; len(i.inbox) == 0 {
 		i.inbox = nil
 	}

@@ -23,7 +23,7 @@ func (c *Core) finish(now int64, i *instance, id int32, status history.Status, o
 	delete(c.suspects, i.num)
 	c.drop(i)
 	c.closeTasks(i)
-	c.dropInbox(i, nil)
+	c.consume(i, len(i.inbox))
 	c.effects.Work.Evict = append(c.effects.Work.Evict, i.row.Execution)
 	c.tellParent(now, i)
 	c.wakeWaiters(i, nil)
@@ -36,19 +36,6 @@ func (c *Core) drop(i *instance) {
 		i.out = nil
 	}
 	i.sticky, i.deaths, i.row.Deaths = false, 0, 0
-}
-
-// dropInbox drops the events that no episode consumed, except those that keep says.
-func (c *Core) dropInbox(i *instance, keep func(inboxEvent) bool) {
-	kept := i.inbox[:0]
-	for _, e := range i.inbox {
-		if keep != nil && keep(e) {
-			kept = append(kept, e)
-		} else if e.persisted {
-			c.batch.Delete(inboxKey(i.num, e.seq))
-		}
-	}
-	i.inbox = kept
 }
 
 // tellParent answers the task that awaits this instance. A termination looks like a

@@ -20,6 +20,7 @@ type instance struct {
 	row InstanceRow
 
 	inbox   []inboxEvent
+	saved   int // how many events of the inbox, from its front, the state has or will have
 	open    map[int32]*openTask
 	waiters []*Waiter
 
@@ -49,10 +50,9 @@ type sealedPart struct {
 }
 
 type inboxEvent struct {
-	seq       uint64
-	framed    []byte
-	raised    bool // an external event: survives continue-as-new
-	persisted bool
+	seq    uint64
+	framed []byte
+	raised bool // an external event: survives continue-as-new
 }
 
 // outEpisode is the episode that the app is running.
@@ -135,9 +135,10 @@ func (c *Core) load(num uint64) *instance {
 		}
 		_, raised := ev.EventType.(*history.HistoryEvent_EventRaised)
 		i.inbox = append(i.inbox, inboxEvent{
-			seq: binary.BigEndian.Uint64(e.Key[9:]), framed: framed, raised: raised, persisted: true,
+			seq: binary.BigEndian.Uint64(e.Key[9:]), framed: framed, raised: raised,
 		})
 	}
+	i.saved = len(i.inbox)
 	if !i.terminal() {
 		for e, err := range c.state.Scan(numKey(keyTask, num), numKey(keyTask, num+1)) {
 			if err != nil {

@@ -76,12 +76,10 @@ func (c *Core) write(i *instance) error {
 		i.unapplied = append(i.unapplied, sealedPart{batch: c.sealed, chunk: i.chunk})
 		i.chunk = nil
 	}
-	for n := range i.inbox {
-		if e := &i.inbox[n]; !e.persisted {
-			e.persisted = true
-			c.batch.Put(inboxKey(i.num, e.seq), e.framed)
-		}
+	for _, e := range i.inbox[i.saved:] {
+		c.batch.Put(inboxKey(i.num, e.seq), e.framed)
 	}
+	i.saved = len(i.inbox)
 	for _, task := range i.newTasks {
 		t := i.open[task]
 		if t == nil || t.persisted {
