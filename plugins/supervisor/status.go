@@ -96,7 +96,7 @@ func (s *Supervisor) assignLocked() {
 			best, held := claims[key], s.owners[key]
 			// While the first apps come up, in any order, the one that sorts first wins.
 			keeps := s.started && sl == held
-			if best == nil || keeps || !(s.started && best == held) && sl.order < best.order {
+			if best == nil || keeps || (!s.started || best != held) && sl.order < best.order {
 				claims[key] = sl
 			}
 		}
