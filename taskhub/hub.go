@@ -45,6 +45,8 @@ type Options struct {
 	FailNonDeterminism, ReplaceRunning bool
 	// MaxCached bounds the decoded instances per partition; 0: a default.
 	MaxCached int
+	// CheckpointRecords: see partition.Config.
+	CheckpointRecords int
 }
 
 // Hub is an open task hub: this process owns partitions, or waits for them.
@@ -172,7 +174,8 @@ func (h *Hub) run(session *lease.Session) {
 		h.session = session
 		h.mu.Unlock()
 		h.own(session)
-		if h.ctx.Err() != nil {
+		// A hub that stops closes its session, and must not join again for it.
+		if h.ctx.Err() != nil || h.isStopping() {
 			return
 		}
 		h.opts.Log.Warn("session lost, joining again", "hub", h.opts.Name, "session", session.ID())
@@ -282,7 +285,7 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 		Store: h.opts.Store, Register: h.opts.Store, Sched: h.opts.Sched, Session: session,
 		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Log: h.opts.Log,
 		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
-		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached,
+		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached, CheckpointRecords: h.opts.CheckpointRecords,
 	}
 }
 

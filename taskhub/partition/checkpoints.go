@@ -39,7 +39,7 @@ func (c *checkpoints) committed(p *Partition, bytes int) {
 	c.records++
 	c.bytes += bytes
 	c.last = p.cfg.Sched.Mono()
-	if c.records >= checkpointRecords || c.bytes >= checkpointBytes {
+	if c.records >= p.cfg.checkpointEvery() || c.bytes >= checkpointBytes {
 		c.start(p)
 	} else if c.idleTimer == nil {
 		c.arm(p, checkpointIdle)

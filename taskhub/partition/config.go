@@ -40,6 +40,8 @@ type Config struct {
 	FailNonDeterminism, ReplaceRunning bool
 	// MaxCached: see core.Config.
 	MaxCached int
+	// CheckpointRecords is after how many commits a checkpoint is due; 0: 1,000.
+	CheckpointRecords int
 }
 
 // Postman carries messages between partitions. It may lose, repeat and reorder them.
@@ -76,6 +78,14 @@ const (
 	// resendAfter is when unacknowledged messages are sent again.
 	resendAfter = 2 * time.Second
 )
+
+// checkpointEvery is CheckpointRecords or its default.
+func (c *Config) checkpointEvery() int {
+	if c.CheckpointRecords > 0 {
+		return c.CheckpointRecords
+	}
+	return checkpointRecords
+}
 
 func (c *Config) rootKey() string       { return c.Prefix + "root" }
 func (c *Config) tablePrefix() string   { return c.Prefix + "table/" }

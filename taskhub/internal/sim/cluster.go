@@ -1,0 +1,167 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+)
+
+// Cluster is a task hub with its hosts, its bucket and its auditor.
+type Cluster struct {
+	w      *World
+	env    *Host // the world outside: clients, and whoever kills hosts
+	plan   *Plan
+	bucket *Bucket
+	ref    *Reference
+	slots  []*slot
+}
+
+// slot is one machine: it runs one host process after another.
+type slot struct {
+	c    *Cluster
+	name string
+	life int
+	host *Host        // nil while it is down
+	hub  *taskhub.Hub // nil until it is open
+	skew time.Duration
+}
+
+// NewCluster makes the cluster of a plan. No host runs yet.
+func NewCluster(w *World, plan *Plan) *Cluster {
+	c := &Cluster{w: w, env: w.NewHost("world", 0), plan: plan, bucket: NewBucket(w)}
+	c.ref = NewReference(w, c.bucket)
+	for n := range plan.Hosts {
+		s := &slot{c: c, name: fmt.Sprintf("host%d", n)}
+		if plan.Skew > 0 {
+			s.skew = w.upTo(2*plan.Skew) - plan.Skew
+		}
+		c.slots = append(c.slots, s)
+	}
+	return c
+}
+
+// start boots a host process and lets it open the hub.
+func (s *slot) start() {
+	s.life++
+	w, plan := s.c.w, s.c.plan
+	h := w.NewHost(fmt.Sprintf("%s.%d", s.name, s.life), s.skew)
+	s.host, s.hub = h, nil
+	w.tracef("%s starts", h.name)
+	exec := newExecutor(h, s.c.ref, &plan.Mischief)
+	h.Go(func() {
+		for {
+			hub, err := taskhub.Open(context.Background(), taskhub.Options{
+				Name: "Sim", Store: s.c.bucket.Store(h), Partitions: plan.Partitions,
+				Opener: checkpoint.Memory{}, Exec: exec, Sched: h,
+				Log:   hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
+				Lease: plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,
+			})
+			if err == nil {
+				s.hub = hub
+				return
+			}
+			w.tracef("%s cannot open the hub: %v", h.name, err)
+			_ = h.Sleep(context.Background(), time.Second) // a crash unwinds it
+		}
+	})
+}
+
+// crash ends the process of a slot; call it from an event.
+func (s *slot) crash() {
+	if s.host == nil {
+		return
+	}
+	h := s.host
+	s.host, s.hub = nil, nil
+	h.crash()
+	s.c.ref.Verify()
+}
+
+// stop ends the process in good order, or by a crash when it takes too long. It must
+// be called from a coroutine of the world.
+func (s *slot) stop(patience time.Duration) {
+	h, hub := s.host, s.hub
+	if h == nil || hub == nil {
+		s.c.inEvent(s.crash)
+		return
+	}
+	s.c.w.tracef("%s is stopped", h.name)
+	done := s.c.env.NewSignal()
+	h.Go(func() {
+		ctx, cancel := h.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err := hub.Stop(ctx)
+		s.c.w.tracef("%s has stopped: %v", h.name, err)
+		done.Fire()
+	})
+	ctx, cancel := s.c.env.WithTimeout(context.Background(), patience+time.Minute)
+	_ = done.Wait(ctx)
+	cancel()
+	if s.host == h {
+		s.c.inEvent(s.crash)
+	}
+}
+
+// inEvent runs f in an event of its own, outside of any coroutine, and waits for it.
+func (c *Cluster) inEvent(f func()) {
+	done := c.env.NewSignal()
+	c.w.at(nil, 0, func() {
+		f()
+		done.Fire()
+	})
+	_ = done.Wait(context.Background())
+}
+
+// errCrashed is the outcome of a call whose host crashed meanwhile.
+var errCrashed = errors.New("the host that was asked has crashed")
+
+// call lets f ask the hub of some host, as a client would over the network. f runs in a
+// coroutine of that host; check, if set, runs at the instant of the answer.
+func (c *Cluster) call(what string, f func(ctx context.Context, hub *taskhub.Hub) error) error {
+	var up []*slot
+	for _, s := range c.slots {
+		if s.hub != nil {
+			up = append(up, s)
+		}
+	}
+	if len(up) == 0 {
+		_ = c.env.Sleep(context.Background(), 500*time.Millisecond)
+		return fmt.Errorf("%w: no host runs", taskhub.ErrUnavailable)
+	}
+	s := up[c.w.rng.IntN(len(up))]
+	h, hub := s.host, s.hub
+	over := c.env.NewSignal()
+	var answer error
+	answered := false
+	h.Go(func() {
+		ctx, cancel := h.WithTimeout(context.Background(), time.Second+c.w.upTo(30*time.Second))
+		defer cancel()
+		answer = f(ctx, hub)
+		answered = true
+		c.w.tracef("%s answers %s: %v", h.name, what, errText(answer))
+		over.Fire()
+	})
+	crashed := c.env.NewSignal()
+	c.env.Go(func() {
+		_ = h.died.Wait(context.Background())
+		crashed.Fire()
+		over.Fire()
+	})
+	_ = over.Wait(context.Background())
+	if !answered {
+		return errCrashed
+	}
+	return answer
+}
+
+// unknown says whether an error leaves open what happened.
+func unknown(err error) bool {
+	return errors.Is(err, taskhub.ErrUnavailable) || errors.Is(err, errCrashed) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}

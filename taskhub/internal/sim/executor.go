@@ -1,0 +1,200 @@
+package sim
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/work"
+)
+
+// Mischief is how function apps behave: the rates of what goes wrong.
+type Mischief struct {
+	Abandon, Forget, Twice, Stray, Slow float64
+}
+
+// executor runs work items on one host, and checks what it is handed.
+type executor struct {
+	h        *Host
+	ref      *Reference
+	mischief *Mischief
+	parked   map[string]*replay // by execution
+	episodes int
+}
+
+var _ work.Executor = (*executor)(nil)
+
+func newExecutor(h *Host, ref *Reference, m *Mischief) *executor {
+	return &executor{h: h, ref: ref, mischief: m, parked: map[string]*replay{}}
+}
+
+// Submit implements work.Executor.
+func (x *executor) Submit(b work.Batch, results func(work.Results)) {
+	for _, execution := range b.Evict {
+		delete(x.parked, execution)
+	}
+	for _, e := range b.Episodes {
+		x.checkHistory(e)
+		x.h.Go(func() { x.runEpisode(e, results) })
+	}
+	for _, a := range b.Activities {
+		x.checkCommitted(a)
+		x.h.Go(func() { x.runActivity(a, results) })
+	}
+}
+
+// pause is how long an item takes.
+func (x *executor) pause(typical time.Duration) {
+	w := x.h.w
+	d := w.upTo(typical)
+	if w.chance(x.mischief.Slow) {
+		d = w.upTo(time.Minute)
+	}
+	_ = x.h.Sleep(context.Background(), d) // a crash unwinds it
+}
+
+func (x *executor) runEpisode(e *work.Episode, results func(work.Results)) {
+	w := x.h.w
+	x.pause(2 * time.Millisecond)
+	send := func(r *work.EpisodeResult) { results(work.Results{Episodes: []*work.EpisodeResult{r}}) }
+	if w.chance(x.mischief.Stray) {
+		stray := e.Token
+		stray.Epoch--
+		send(&work.EpisodeResult{Token: stray, Failed: &history.TaskFailureDetails{ErrorType: "Stray", ErrorMessage: "must be dropped"}})
+		stray = e.Token
+		stray.Serial += 1 << 40
+		send(&work.EpisodeResult{Token: stray, Failed: &history.TaskFailureDetails{ErrorType: "Stray", ErrorMessage: "must be dropped"}})
+	}
+	if w.chance(x.mischief.Abandon) {
+		delete(x.parked, e.Execution)
+		send(&work.EpisodeResult{Token: e.Token, Abandoned: true, Died: w.chance(0.3)})
+		x.pause(50 * time.Millisecond)
+		// The app was alive after all; nobody wants its answer any more.
+		send(&work.EpisodeResult{Token: e.Token, Failed: &history.TaskFailureDetails{ErrorType: "Late", ErrorMessage: "must be dropped"}})
+		return
+	}
+	r := x.episode(e)
+	send(r)
+	if w.chance(x.mischief.Twice) {
+		x.pause(5 * time.Millisecond)
+		send(&work.EpisodeResult{Token: e.Token, Failed: &history.TaskFailureDetails{ErrorType: "Twice", ErrorMessage: "must be dropped"}})
+	}
+}
+
+// episode runs a program over an episode.
+func (x *executor) episode(e *work.Episode) *work.EpisodeResult {
+	w := x.h.w
+	r := x.parked[e.Execution]
+	delete(x.parked, e.Execution)
+	if e.HasHistory {
+		r = newReplay(e.Instance)
+		for _, chunk := range e.Past {
+			x.feed(r, e, chunk)
+		}
+		if r.position != e.Position {
+			w.fail("%s: episode at position %d comes with %d events of history", e.Instance, e.Position, r.position)
+		}
+	}
+	if r == nil || r.position != e.Position || !e.HasHistory && w.chance(x.mischief.Forget) {
+		return &work.EpisodeResult{Token: e.Token, HistoryNeeded: true}
+	}
+	x.feed(r, e, e.New)
+	program := programs[e.Name]
+	if program == nil {
+		w.fail("%s: there is no orchestrator %q", e.Instance, e.Name)
+		return &work.EpisodeResult{Token: e.Token, Abandoned: true}
+	}
+	r.begin()
+	program(r)
+	result := &work.EpisodeResult{Token: e.Token, Actions: r.actions}
+	r.settle()
+	if !r.ended {
+		x.parked[e.Execution] = r
+	}
+	x.episodes++
+	return result
+}
+
+func (x *executor) feed(r *replay, e *work.Episode, encoded []byte) {
+	var h history.History
+	if err := h.UnmarshalVT(encoded); err != nil {
+		x.h.w.fail("%s: history cannot be read: %v", e.Instance, err)
+		return
+	}
+	for _, ev := range h.Events {
+		if err := r.add(ev); err != nil {
+			x.h.w.fail("%s execution %s: %v", e.Instance, e.Execution, err)
+		}
+	}
+}
+
+// checkHistory: what the present owner hands out begins with what is committed.
+func (x *executor) checkHistory(e *work.Episode) {
+	if !e.HasHistory {
+		return
+	}
+	v, p := x.ref.Lookup(e.Instance)
+	if v == nil || v.Row.Execution != e.Execution || p.n != e.Token.Partition || p.db.Position().Epoch != e.Token.Epoch {
+		return
+	}
+	committed, err := p.history(v)
+	if err != nil {
+		x.h.w.fail("%s: %v", e.Instance, err)
+	}
+	if past := bytes.Join(e.Past, nil); !bytes.HasPrefix(past, committed) {
+		x.h.w.fail("%s execution %s: episode %+v at position %d contradicts the committed history", e.Instance, e.Execution, e.Token, e.Position)
+	}
+}
+
+// checkCommitted: no activity starts for a step that is not committed.
+func (x *executor) checkCommitted(a *work.Activity) {
+	v, p := x.ref.Lookup(a.Instance)
+	if v == nil {
+		if !x.ref.gone[a.Instance] {
+			x.h.w.fail("%s: activity %d is handed out for an instance that is not committed", a.Instance, a.TaskID)
+		}
+		return
+	}
+	if v.Row.Execution != a.Execution {
+		return
+	}
+	events, err := v.History(p.db)
+	if err != nil {
+		x.h.w.fail("%s: %v", a.Instance, err)
+	}
+	for _, e := range events {
+		if e.GetTaskScheduled() != nil && e.EventId == a.TaskID {
+			return
+		}
+	}
+	x.h.w.fail("%s execution %s: activity %d is handed out before it is committed", a.Instance, a.Execution, a.TaskID)
+}
+
+func (x *executor) runActivity(a *work.Activity, results func(work.Results)) {
+	w := x.h.w
+	x.pause(5 * time.Millisecond)
+	send := func(r *work.ActivityResult) { results(work.Results{Activities: []*work.ActivityResult{r}}) }
+	poison := "-1000000"
+	if w.chance(x.mischief.Stray) {
+		stray := a.Token
+		stray.Epoch--
+		send(&work.ActivityResult{Token: stray, Result: &poison})
+	}
+	if w.chance(x.mischief.Abandon) {
+		send(&work.ActivityResult{Token: a.Token, Abandoned: true, Died: w.chance(0.3)})
+		x.pause(20 * time.Millisecond)
+		send(&work.ActivityResult{Token: a.Token, Result: &poison})
+		return
+	}
+	text, failure := activityResult(a)
+	r := &work.ActivityResult{Token: a.Token, Failure: failure}
+	if failure == nil {
+		r.Result = &text
+	}
+	send(r)
+	if w.chance(x.mischief.Twice) {
+		x.pause(5 * time.Millisecond)
+		send(&work.ActivityResult{Token: a.Token, Result: &poison})
+	}
+}

@@ -1,0 +1,95 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/storage/faulty"
+)
+
+// Plan is what a seed plays: sizes, and which kinds of faults happen how often. Every
+// seed switches them on and off, since faults of one kind can hide those of another
+// (swarm testing).
+type Plan struct {
+	Hosts, Partitions int
+	Lease             time.Duration
+	CheckpointRecords int // 0: the default
+	MaxCached         int // 0: the default
+	Skew              time.Duration
+	Clients           int
+	Rounds            int           // per client
+	Pause             time.Duration // between a client's rounds, at most
+	Mischief          Mischief
+	Weather           Weather // outside of storms
+	// Stormy is how long faults go on. Then everything heals.
+	Stormy time.Duration
+	// Mean times between the troubles of the hosts and the bucket; 0: never.
+	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps time.Duration
+	// LongFreezes lets freezes last up to two hours, else up to a few leases.
+	LongFreezes bool
+	// StopMono lets some freezes stop the boot clock as well.
+	StopMono bool
+}
+
+// Calm is a plan without any fault.
+func Calm(rng *rand.Rand) *Plan {
+	return &Plan{
+		Hosts: 1, Partitions: 1 + rng.IntN(4), Lease: 15 * time.Second,
+		Clients: 3 + rng.IntN(4), Rounds: 2, Pause: 2 * time.Second,
+	}
+}
+
+// Draw makes the plan of a seed.
+func Draw(rng *rand.Rand) *Plan {
+	some := func(p float64) bool { return rng.Float64() < p }
+	rate := func(p, most float64) float64 {
+		if !some(p) {
+			return 0
+		}
+		return most * rng.Float64()
+	}
+	mean := func(p float64, of time.Duration) time.Duration {
+		if !some(p) {
+			return 0
+		}
+		return of/4 + time.Duration(rng.Int64N(int64(of)))
+	}
+	p := &Plan{
+		Hosts: 1 + rng.IntN(3), Partitions: 1 + rng.IntN(4), Lease: 3*time.Second + time.Duration(rng.IntN(13))*time.Second,
+		Clients: 2 + rng.IntN(4), Rounds: 2 + rng.IntN(3), Pause: time.Minute,
+		Stormy: 3*time.Minute + time.Duration(rng.IntN(5))*time.Minute,
+	}
+	if some(0.8) {
+		p.CheckpointRecords = 3 + rng.IntN(40)
+	}
+	if some(0.4) {
+		p.MaxCached = 1 + rng.IntN(10)
+	}
+	if some(0.3) {
+		p.Skew = time.Duration(rng.IntN(600)) * time.Second
+	}
+	p.Mischief = Mischief{Abandon: rate(0.4, 0.1), Forget: rate(0.5, 0.3), Twice: rate(0.4, 0.1), Stray: rate(0.4, 0.1), Slow: rate(0.3, 0.03)}
+	p.Weather = Weather{
+		Writes: faulty.Rates{FailBefore: rate(0.5, 0.1), FailAfter: rate(0.5, 0.1), FailLate: rate(0.5, 0.1), Hang: rate(0.4, 0.05)},
+		Reads:  faulty.Rates{FailBefore: rate(0.4, 0.1), FailAfter: rate(0.4, 0.1), Hang: rate(0.4, 0.05)},
+		Slow:   rate(0.3, 10), Held: rate(0.5, 0.5), SignsLate: some(0.5),
+	}
+	p.Crashes = mean(0.6, time.Minute)
+	p.Freezes = mean(0.5, 2*time.Minute)
+	p.Stops = mean(0.3, 3*time.Minute)
+	p.Outages = mean(0.3, 3*time.Minute)
+	p.Throttles = mean(0.3, 2*time.Minute)
+	p.ClockSteps = mean(0.2, 3*time.Minute)
+	p.StopMono = some(0.3)
+	if some(0.2) {
+		// A long quiet life: long freezes, and enough checkpoints for the log to be
+		// trimmed, since nothing is deleted before 20 minutes.
+		p.Lease, p.Stormy, p.LongFreezes = 20*time.Second, 2*time.Hour+time.Duration(rng.IntN(120))*time.Minute, true
+		p.Pause = 20 * time.Minute
+		p.CheckpointRecords = 1 + rng.IntN(5)
+		p.Crashes, p.Outages, p.Throttles, p.Stops, p.ClockSteps = mean(0.5, 40*time.Minute), mean(0.2, time.Hour), mean(0.2, time.Hour), mean(0.3, time.Hour), mean(0.2, time.Hour)
+		p.Freezes = mean(0.9, 40*time.Minute)
+		p.Rounds = 3 + rng.IntN(4)
+	}
+	return p
+}

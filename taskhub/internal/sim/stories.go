@@ -1,0 +1,219 @@
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/history"
+)
+
+// raises raises an event once and says whether it was acknowledged.
+func (c *client) raises(id, name, data string) (acknowledged bool) {
+	c.doing = "raise " + name + " " + data + " to " + id
+	err := c.c.call(c.doing, func(ctx context.Context, hub *taskhub.Hub) error {
+		err := hub.RaiseEvent(ctx, id, name, &data)
+		if err == nil && name != "stop" && !c.c.ref.hasRaised(id, data) {
+			c.fail("acknowledged, and not in the bucket")
+		}
+		return err
+	})
+	if err != nil && !unknown(err) {
+		c.fail("%v", err)
+	}
+	return err == nil
+}
+
+// counts feeds a counter with events: those that were acknowledged count once, the
+// others at most once.
+func (c *client) counts(id string) {
+	w := c.c.w
+	c.starts("Counter", id, encode(counterState{}))
+	sure, sent := map[int]bool{}, map[int]bool{}
+	for n := range w.rng.IntN(15) {
+		sent[n] = true
+		if c.raises(id, "add", strconv.Itoa(n)) {
+			sure[n] = true
+		}
+		if w.chance(0.3) {
+			c.c.sleep(w.upTo(2 * time.Second))
+		}
+	}
+	for !c.raises(id, "stop", "null") {
+		c.c.sleep(w.upTo(2 * time.Second))
+		if i := c.state(id); i != nil && history.IsTerminal(i.Status) {
+			break
+		}
+	}
+	i := c.end(id)
+	if i == nil {
+		return
+	}
+	var seen []int
+	if err := json.Unmarshal([]byte(text(i.Output)), &seen); err != nil {
+		c.fail("%s ended with %s, %s", id, history.StatusName(i.Status), text(i.Output))
+		return
+	}
+	times := map[int]int{}
+	for _, n := range seen {
+		times[n]++
+		if !sent[n] || times[n] > 1 {
+			c.fail("%s has seen event %d %d times: %v", id, n, times[n], seen)
+		}
+	}
+	for n := range sure {
+		if times[n] != 1 {
+			c.fail("%s has not seen the acknowledged event %d: %v", id, n, seen)
+		}
+	}
+}
+
+// state reads an instance once; nil when the outcome is unknown or there is none.
+func (c *client) state(id string) *taskhub.Instance {
+	var i *taskhub.Instance
+	err := c.c.call("get "+id, func(ctx context.Context, hub *taskhub.Hub) (err error) {
+		i, err = hub.Get(ctx, id, taskhub.GetOptions{Payloads: true})
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return i
+}
+
+// relays lets orchestrations send events to a counter, which ends when it has all.
+func (c *client) relays(id string) {
+	w := c.c.w
+	senders, each := 1+w.rng.IntN(3), 1+w.rng.IntN(8)
+	c.starts("Counter", id, encode(counterState{Goal: senders * each}))
+	var want []int
+	for s := range senders {
+		in := relayInput{Target: id, From: 100 * s, Count: each}
+		c.starts("Relay", fmt.Sprintf("%s-r%d", id, s), encode(in))
+		for k := range each {
+			want = append(want, in.From+k)
+		}
+	}
+	for s := range senders {
+		c.ends(fmt.Sprintf("%s-r%d", id, s), history.Completed, strconv.Itoa(each))
+	}
+	c.ends(id, history.Completed, encode(want))
+}
+
+// pauses suspends and resumes an instance while it works.
+func (c *client) pauses(id string) {
+	w := c.c.w
+	n := 3 + w.rng.IntN(6)
+	c.starts("Steps", id, strconv.Itoa(n))
+	for range 1 + w.rng.IntN(3) {
+		c.c.sleep(w.upTo(500 * time.Millisecond))
+		err := c.try("suspend "+id, func(ctx context.Context, hub *taskhub.Hub) error {
+			err := hub.Suspend(ctx, id, "for a while")
+			if v, _ := c.c.ref.Lookup(id); err == nil && (v == nil || v.Row.Status != history.Suspended) {
+				c.fail("acknowledged, and not in the bucket")
+			}
+			return err
+		})
+		if errors.Is(err, taskhub.ErrTerminal) {
+			break
+		}
+		if err != nil && !errors.Is(err, taskhub.ErrInvalidState) { // an attempt before had worked
+			c.fail("%v", err)
+			return
+		}
+		before := c.state(id)
+		c.c.sleep(w.upTo(10 * time.Second))
+		after := c.state(id)
+		for _, i := range []*taskhub.Instance{before, after} {
+			if i != nil && i.Status != history.Suspended {
+				c.fail("%s is suspended and found %s", id, history.StatusName(i.Status))
+			}
+		}
+		err = c.try("resume "+id, func(ctx context.Context, hub *taskhub.Hub) error { return hub.Resume(ctx, id, "go on") })
+		if err != nil && !errors.Is(err, taskhub.ErrInvalidState) && !errors.Is(err, taskhub.ErrTerminal) {
+			c.fail("%v", err)
+			return
+		}
+	}
+	c.ends(id, history.Completed, expectSteps(n))
+}
+
+// kills terminates a tree of instances that would wait for a day, and purges them.
+func (c *client) kills(id string) {
+	w := c.c.w
+	n := w.rng.IntN(3)
+	c.starts("Hold", id, strconv.Itoa(n))
+	c.c.sleep(w.upTo(2 * time.Second))
+	err := c.try("terminate "+id, func(ctx context.Context, hub *taskhub.Hub) error {
+		err := hub.Terminate(ctx, id, "enough", true)
+		if v, _ := c.c.ref.Lookup(id); err == nil && (v == nil || v.Row.Status != history.Terminated) {
+			c.fail("acknowledged, and not in the bucket")
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, taskhub.ErrTerminal) {
+		c.fail("%v", err)
+		return
+	}
+	c.ends(id, history.Terminated, `"enough"`)
+	// Every child that was started ends as well, whatever message it overtook.
+	if w.chance(0.5) {
+		c.purges(id)
+	}
+}
+
+// purges removes an ended instance, for good.
+func (c *client) purges(id string) {
+	err := c.try("purge "+id, func(ctx context.Context, hub *taskhub.Hub) error {
+		err := hub.Purge(ctx, id)
+		if v, _ := c.c.ref.Lookup(id); err == nil && v != nil {
+			c.fail("acknowledged, and still in the bucket")
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, taskhub.ErrNotFound) { // an attempt before had worked
+		c.fail("%v", err)
+		return
+	}
+	err = c.try("get purged "+id, func(ctx context.Context, hub *taskhub.Hub) error {
+		_, err := hub.Get(ctx, id, taskhub.GetOptions{})
+		return err
+	})
+	if !errors.Is(err, taskhub.ErrNotFound) {
+		c.fail("it was purged, and a query answers %v", err)
+	}
+}
+
+// reuses starts one id again and again, with other work; messages of the former
+// instance must not reach the next.
+func (c *client) reuses(id string) {
+	w := c.c.w
+	for range 2 + w.rng.IntN(3) {
+		if w.chance(0.4) {
+			in := treeInput{Depth: 1, Width: 1 + w.rng.IntN(3), Explicit: true}
+			c.starts("Tree", id, encode(in))
+			if w.chance(0.5) {
+				c.ends(id, history.Completed, "")
+				continue
+			}
+			c.c.sleep(w.upTo(time.Second))
+			err := c.try("terminate "+id, func(ctx context.Context, hub *taskhub.Hub) error { return hub.Terminate(ctx, id, "again", false) })
+			if err != nil && !errors.Is(err, taskhub.ErrTerminal) {
+				c.fail("%v", err)
+				return
+			}
+			c.end(id)
+		} else {
+			n := w.rng.IntN(5)
+			c.starts("Sum", id, strconv.Itoa(n))
+			c.ends(id, history.Completed, expectSum(n))
+		}
+		if w.chance(0.3) {
+			c.purges(id)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package sim
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// trouble lets things go wrong until the plan's storm is over.
+func (c *Cluster) trouble() {
+	p := c.plan
+	c.bucket.Weather = p.Weather
+	c.every(p.Crashes, func() {
+		s := c.anySlot()
+		c.inEvent(s.crash)
+		c.restart(s)
+	})
+	c.every(p.Stops, func() {
+		s := c.anySlot()
+		s.stop(c.w.upTo(20 * time.Second))
+		c.restart(s)
+	})
+	c.every(p.Freezes, func() {
+		s := c.anySlot()
+		longest := 4 * p.Lease
+		if p.LongFreezes {
+			longest = 2 * time.Hour
+		}
+		d := time.Duration(math.Pow(c.w.rng.Float64(), 2) * float64(longest))
+		if s.host != nil && !s.host.frozen() {
+			s.host.freeze(d, p.StopMono && c.w.chance(0.3))
+		}
+	})
+	c.every(p.Outages, func() {
+		c.w.tracef("the bucket is down")
+		c.bucket.Weather.Down = true
+		c.sleep(c.w.upTo(2 * time.Minute))
+		c.bucket.Weather.Down = false
+		c.w.tracef("the bucket is back")
+	})
+	c.every(p.Throttles, func() {
+		c.w.tracef("the bucket throttles")
+		c.bucket.Weather.Throttled = true
+		c.sleep(c.w.upTo(time.Minute))
+		c.bucket.Weather.Throttled = false
+	})
+	c.every(p.ClockSteps, func() {
+		s := c.anySlot()
+		if s.host != nil {
+			d := c.w.upTo(20*time.Second) - 10*time.Second
+			c.w.tracef("the clock of %s steps by %v", s.host.name, d)
+			s.host.wall += d
+		}
+	})
+}
+
+// every runs f again and again, until the storm is over, in the world's own coroutine.
+func (c *Cluster) every(mean time.Duration, f func()) {
+	if mean == 0 {
+		return
+	}
+	c.env.Go(func() {
+		for {
+			c.sleep(time.Duration(c.w.rng.ExpFloat64() * float64(mean)))
+			if c.w.now >= c.plan.Stormy {
+				return
+			}
+			f()
+		}
+	})
+}
+
+func (c *Cluster) sleep(d time.Duration) { _ = c.env.Sleep(context.Background(), d) }
+
+func (c *Cluster) anySlot() *slot { return c.slots[c.w.rng.IntN(len(c.slots))] }
+
+// restart boots a slot again after a while.
+func (c *Cluster) restart(s *slot) {
+	down := c.w.upTo(5 * time.Second)
+	if c.w.chance(0.2) {
+		down = c.w.upTo(2 * time.Minute)
+	}
+	life := s.life
+	c.w.at(nil, down, func() {
+		if s.host == nil && s.life == life {
+			s.start()
+		}
+	})
+}
+
+// heal ends the storm: the bucket works, and every host runs.
+func (c *Cluster) heal() {
+	c.w.tracef("the storm is over")
+	c.bucket.Weather = Weather{}
+	c.plan.Mischief = Mischief{}
+	for _, s := range c.slots {
+		if s.host == nil {
+			s.start()
+		}
+	}
+}

@@ -1,0 +1,115 @@
+package taskhub_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/durafunc/durafunc/taskhub/internal/sim"
+)
+
+var (
+	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation plays; 0: DURAFUNC_SIM_SEEDS, or a number for CI")
+	simFirst = flag.Uint64("sim.first", 1, "the first seed that TestSimulation plays")
+	simSeed  = flag.Uint64("sim.seed", 0, "play this seed alone and print its whole trace")
+)
+
+// seedsInCI takes about a minute on two cores.
+const seedsInCI = 500
+
+func seeds(t *testing.T) int {
+	t.Helper()
+	if *simSeeds > 0 {
+		return *simSeeds
+	}
+	if text := os.Getenv("DURAFUNC_SIM_SEEDS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("DURAFUNC_SIM_SEEDS: %v", err)
+		}
+		return n
+	}
+	if testing.Short() {
+		return seedsInCI / 10
+	}
+	return seedsInCI
+}
+
+// sweep plays seeds on all cores, each world in one goroutine, until stop says that a
+// result is enough. It returns how many were played.
+func sweep(first uint64, n int, draw func(*rand.Rand) *sim.Plan, stop func(sim.Result) bool) int {
+	var next, played atomic.Int64
+	var over atomic.Bool
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for !over.Load() {
+				k := next.Add(1) - 1
+				if k >= int64(n) {
+					return
+				}
+				r := sim.Run(first+uint64(k), draw, nil)
+				played.Add(1)
+				if stop(r) {
+					over.Store(true)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return int(played.Load())
+}
+
+func report(t *testing.T, r sim.Result) {
+	t.Helper()
+	t.Errorf("%v\nits last events:\n%s\n\nreplay it with: go test ./taskhub -run 'TestSimulation$' -sim.seed %d", r, r.Trace, r.Seed)
+}
+
+func TestSimulation(t *testing.T) {
+	if *simSeed != 0 {
+		r := sim.Run(*simSeed, sim.Draw, func(line string) { fmt.Println(line) })
+		t.Log(r)
+		if r.Err != nil {
+			t.Error(r.Err)
+		}
+		return
+	}
+	var mu sync.Mutex
+	var events, records uint64
+	played := sweep(*simFirst, seeds(t), sim.Draw, func(r sim.Result) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		events += r.Events
+		records += uint64(r.Records)
+		if r.Err != nil && !t.Failed() {
+			report(t, r)
+		}
+		return r.Err != nil
+	})
+	t.Logf("%d seeds, %d events, %d records", played, events, records)
+}
+
+func TestSimulationWithoutFaults(t *testing.T) {
+	sweep(1, 20, sim.Calm, func(r sim.Result) bool {
+		if r.Err != nil {
+			report(t, r)
+		}
+		return r.Err != nil
+	})
+}
+
+// A seed that did not replay would be no use: nothing may come from the outside.
+func TestSimulationIsDeterministic(t *testing.T) {
+	for seed := range uint64(8) {
+		a, b := sim.Run(seed, sim.Draw, nil), sim.Run(seed, sim.Draw, nil)
+		if a.Hash != b.Hash || a.Events != b.Events {
+			t.Errorf("one seed, two courses:\n%v\n%v", a, b)
+		}
+	}
+}
