@@ -139,6 +139,7 @@ func (c *Core) Load(now int64) error {
 	if v, err := c.state.Get([]byte{keyMeta}); err != nil {
 		return err
 	} else if v != nil {
+		c.meta = Meta{} // decoding appends to what is there
 		if err := c.meta.UnmarshalVT(v); err != nil {
 			return fmt.Errorf("partition %d: meta: %w", c.cfg.Partition, err)
 		}
