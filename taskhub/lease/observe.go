@@ -24,7 +24,6 @@ func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 	var seen string
 	var since time.Duration
 	for {
-		at := o.Sched.Mono() // before the read: the record is at least this fresh
 		b, tag, err := Read(ctx, o.Sched, o.Register, key)
 		if errors.Is(err, storage.ErrNotFound) {
 			return Record{ID: id, State: Closed}, nil
@@ -40,7 +39,9 @@ func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 			return r, nil
 		}
 		if r.Version != seen {
-			seen, since = r.Version, at
+			// From when it was seen, not from when it was asked for: a read can take as
+			// long as an outage lasts, and the holder may have renewed at its very end.
+			seen, since = r.Version, o.Sched.Mono()
 		}
 		lease := time.Duration(r.LeaseMillis) * time.Millisecond
 		left := lease - (o.Sched.Mono() - since)
