@@ -1,0 +1,149 @@
+// The function app of the end-to-end tests: one orchestrator for each thing to show.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable"
+)
+
+// version is set by the linker, so that a test can tell which build has run.
+var version = "1"
+
+func main() {
+	app := durable.NewApp("e2e", durable.WithVersion(version))
+	durable.Orchestrator(app, "Versions", versions)
+	durable.Orchestrator(app, "Big", big)
+	durable.Orchestrator(app, "TooBig", tooBig)
+	durable.Orchestrator(app, "Parent", parent)
+	durable.Orchestrator(app, "Child", child)
+	durable.Orchestrator(app, "Loop", loop)
+	durable.Orchestrator(app, "Sleep", sleep)
+	durable.Orchestrator(app, "Chain", chain)
+	durable.Orchestrator(app, "Fail", fail)
+	durable.Orchestrator(app, "Die", die)
+	durable.Activity(app, "Version", func(context.Context, any) (string, error) { return version, nil })
+	durable.Activity(app, "Make", func(_ context.Context, n int) (string, error) { return strings.Repeat("x", n), nil })
+	durable.Activity(app, "Measure", func(_ context.Context, s string) (int, error) { return len(s), nil })
+	durable.Activity(app, "Add", func(_ context.Context, n int) (int, error) { return n + 1, nil })
+	durable.Activity(app, "Refuse", func(context.Context, any) (any, error) { return nil, fmt.Errorf("refused on purpose") })
+	durable.Activity(app, "Exit", exit)
+	app.Serve()
+}
+
+// versions says which build ran an activity before and after the event Go.
+func versions(ctx *durable.OrchestrationContext, _ any) ([]string, error) {
+	before, err := durable.CallActivity[string](ctx, "Version", nil).Await()
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.SetCustomStatus(map[string]string{"before": before}); err != nil {
+		return nil, err
+	}
+	if _, err := durable.WaitForExternalEvent[any](ctx, "Go").Await(); err != nil {
+		return nil, err
+	}
+	after, err := durable.CallActivity[string](ctx, "Version", nil).Await()
+	return []string{before, after}, err
+}
+
+// big lets n bytes travel as a result, as an input, and as the output.
+func big(ctx *durable.OrchestrationContext, n int) (string, error) {
+	made, err := durable.CallActivity[string](ctx, "Make", n).Await()
+	if err != nil {
+		return "", err
+	}
+	measured, err := durable.CallActivity[int](ctx, "Measure", made).Await()
+	if err == nil && measured != n {
+		err = fmt.Errorf("%d bytes arrived, %d were sent", measured, n)
+	}
+	return made, err
+}
+
+// tooBig reports how a result and an input fail that are above the limit of n bytes.
+func tooBig(ctx *durable.OrchestrationContext, n int) ([]string, error) {
+	_, asResult := durable.CallActivity[string](ctx, "Make", n).Await()
+	_, asInput := durable.CallActivity[int](ctx, "Measure", strings.Repeat("x", n)).Await()
+	return []string{fmt.Sprint(asResult), fmt.Sprint(asInput)}, nil
+}
+
+// parent runs a child under the id given, and reports its output or how it failed.
+func parent(ctx *durable.OrchestrationContext, id string) (string, error) {
+	out, err := durable.CallSubOrchestrator[string](ctx, "Child", nil, durable.WithInstanceID(id)).Await()
+	if err != nil {
+		return "failed: " + err.Error(), nil
+	}
+	return out, nil
+}
+
+// child ends with the data of the event Go.
+func child(ctx *durable.OrchestrationContext, _ any) (string, error) {
+	return durable.WaitForExternalEvent[string](ctx, "Go").Await()
+}
+
+// count is the input of loop.
+type count struct {
+	Left, Done int
+	Events     int // that were raised for earlier executions and carried
+}
+
+// loop begins anew until nothing is left; each execution runs an activity. The last one
+// takes the events Tick that arrived since the first.
+func loop(ctx *durable.OrchestrationContext, in count) (count, error) {
+	n, err := durable.CallActivity[int](ctx, "Add", in.Done).Await()
+	if err != nil {
+		return in, err
+	}
+	in.Done, in.Left = n, in.Left-1
+	if in.Left > 0 {
+		return in, ctx.ContinueAsNew(in)
+	}
+	for {
+		_, err := durable.WaitForExternalEvent[any](ctx, "Tick", durable.WithTimeout(0)).Await()
+		if err != nil {
+			return in, nil
+		}
+		in.Events++
+	}
+}
+
+// sleep waits for so many milliseconds and says how many passed.
+func sleep(ctx *durable.OrchestrationContext, millis int) (int64, error) {
+	from := ctx.CurrentUTCDateTime()
+	_, err := durable.CreateTimer(ctx, from.Add(time.Duration(millis)*time.Millisecond)).Await()
+	return ctx.CurrentUTCDateTime().Sub(from).Milliseconds(), err
+}
+
+// chain calls n activities one after the other.
+func chain(ctx *durable.OrchestrationContext, n int) (int, error) {
+	sum := 0
+	for range n {
+		var err error
+		if sum, err = durable.CallActivity[int](ctx, "Add", sum).Await(); err != nil {
+			return 0, err
+		}
+	}
+	return sum, nil
+}
+
+// fail lets an activity's error through.
+func fail(ctx *durable.OrchestrationContext, _ any) (any, error) {
+	return durable.CallActivity[any](ctx, "Refuse", nil).Await()
+}
+
+// die calls an activity that takes the process with it the first time.
+func die(ctx *durable.OrchestrationContext, _ any) (int, error) {
+	return durable.CallActivity[int](ctx, "Exit", nil).Await()
+}
+
+func exit(ctx context.Context, _ any) (int, error) {
+	attempt := durable.Info(ctx).Attempt
+	if attempt == 1 {
+		os.Exit(3)
+	}
+	return attempt, nil
+}
