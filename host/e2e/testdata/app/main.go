@@ -114,7 +114,7 @@ func loop(ctx *durable.OrchestrationContext, in count) (count, error) {
 // sleep waits for so many milliseconds and says how many passed.
 func sleep(ctx *durable.OrchestrationContext, millis int) (int64, error) {
 	from := ctx.CurrentUTCDateTime()
-	_, err := durable.CreateTimer(ctx, from.Add(time.Duration(millis)*time.Millisecond)).Await()
+	_, err := durable.CreateTimer(ctx, time.Duration(millis)*time.Millisecond).Await()
 	return ctx.CurrentUTCDateTime().Sub(from).Milliseconds(), err
 }
 
