@@ -198,6 +198,9 @@ func (h *Hub) run(session *lease.Session) {
 // others, so that two hosts that start together do not share a hub by halves.
 func (h *Hub) own(session *lease.Session) {
 	ctx, cancel := h.opts.Sched.WithCancel(h.ctx)
+	for n := range h.parts {
+		h.set(n, owned{state: Opening})
+	}
 	h.opts.Sched.Go(func() {
 		if session.Lost().Wait(ctx) == nil {
 			cancel(lease.ErrLost)

@@ -39,7 +39,7 @@ const manifestKey = "hub.json"
 // openManifest reads hub.json. If there is none it creates one with so many
 // partitions, after prepare has said that the store can be trusted.
 func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, name string, partitions int, prepare func() error) (m *manifest, created bool, err error) {
-	b, _, err := store.Get(ctx, manifestKey)
+	b, err := readManifest(ctx, s, store)
 	if errors.Is(err, storage.ErrNotFound) {
 		if prepare != nil {
 			if err := prepare(); err != nil {
@@ -62,13 +62,23 @@ func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, n
 		if !errors.Is(err, storage.ErrConflict) {
 			return nil, false, err
 		}
-		b, _, err = store.Get(ctx, manifestKey) // another host was faster
+		b, err = readManifest(ctx, s, store) // another host was faster
 	}
 	if err != nil {
 		return nil, false, err
 	}
 	m, err = decodeManifest(b)
 	return m, false, err
+}
+
+// openTimeout is when opening a hub gives up on a store that does not answer.
+const openTimeout = 20 * time.Second
+
+func readManifest(ctx context.Context, s sched.Scheduler, store storage.Store) ([]byte, error) {
+	ctx, cancel := s.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	b, _, err := store.Get(ctx, manifestKey)
+	return b, err
 }
 
 func decodeManifest(b []byte) (*manifest, error) {

@@ -175,7 +175,8 @@ func (l *Log) list(ctx context.Context, next uint64) ([]string, error) {
 		var keys []string
 		var failed error
 		want := next
-		for e, err := range l.Store.List(ctx, l.Prefix, l.Key(next-1)) {
+		actx, cancel := l.Sched.WithTimeout(ctx, 4*attemptTimeout)
+		for e, err := range l.Store.List(actx, l.Prefix, l.Key(next-1)) {
 			if err != nil {
 				failed = err
 				break
@@ -186,6 +187,7 @@ func (l *Log) list(ctx context.Context, next uint64) ([]string, error) {
 			keys = append(keys, e.Key)
 			want++
 		}
+		cancel()
 		if failed == nil {
 			return keys, nil
 		}

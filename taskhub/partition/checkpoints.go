@@ -226,7 +226,7 @@ func (g *garbage) collect(ctx context.Context, payloads []string) (collected []s
 		return nil
 	}
 	for _, name := range ripe(g.tables, now) {
-		if g.cfg.Store.Delete(ctx, g.cfg.tablePrefix()+name) == nil {
+		if g.remove(ctx, g.cfg.tablePrefix()+name) {
 			delete(g.tables, name)
 		}
 	}
@@ -235,13 +235,13 @@ func (g *garbage) collect(ctx context.Context, payloads []string) (collected []s
 	}
 	log := g.cfg.log()
 	for range deletesAtOnce {
-		if g.nextSlot == 0 || g.nextSlot >= g.keep.TrimBelow || g.cfg.Store.Delete(ctx, log.Key(g.nextSlot)) != nil {
+		if g.nextSlot == 0 || g.nextSlot >= g.keep.TrimBelow || !g.remove(ctx, log.Key(g.nextSlot)) {
 			break
 		}
 		g.nextSlot++
 	}
 	for _, name := range payloads {
-		if g.cfg.Store.Delete(ctx, g.cfg.payloadPrefix()+name) == nil {
+		if g.remove(ctx, g.cfg.payloadPrefix()+name) {
 			collected = append(collected, name)
 		}
 	}

@@ -38,7 +38,7 @@ func (p *Partition) maybeCommit() {
 		p.fail(err)
 		return
 	}
-	if s.Number == 0 {
+	if s.Number == 0 && p.cfg.Session.Alive() {
 		// Nothing changed: the effects depend on commits that are durable already.
 		p.releaseEffects(s.Effects)
 		return
@@ -48,7 +48,7 @@ func (p *Partition) maybeCommit() {
 	at := p.commits.at
 	p.cfg.Sched.Go(func() {
 		defer p.commits.idle.leave()
-		next, err := p.write(at, s.Batch)
+		next, err := p.write(at, s)
 		p.loop.Post(func() { p.committed(s, next, err) })
 	})
 }
@@ -80,11 +80,16 @@ func (p *Partition) stopWaiting() {
 
 // write makes one batch durable in the next free slot, and then visible in the state.
 // It runs beside the loop.
-func (p *Partition) write(at checkpoint.Position, batch []byte) (checkpoint.Position, error) {
+func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Position, error) {
+	if s.Number == 0 {
+		// An answer that changes nothing is given under a live lease like any other:
+		// a host that was frozen would tell what another owner has changed (E§C3).
+		return at, p.cfg.Session.Await(p.ctx)
+	}
 	log := p.cfg.log()
 	rec := commitlog.Record{
 		Kind: commitlog.Commit, Hub: p.cfg.Hub, Session: p.cfg.Session.ID(), Partition: p.cfg.Partition,
-		Epoch: p.epoch, Seq: at.Seq + 1, Prev: at.Digest, Body: batch,
+		Epoch: p.epoch, Seq: at.Seq + 1, Prev: at.Digest, Body: s.Batch,
 	}
 	p.cfg.Sched.Random(rec.Nonce[:])
 	for {
@@ -92,7 +97,7 @@ func (p *Partition) write(at checkpoint.Position, batch []byte) (checkpoint.Posi
 		err := log.Append(p.ctx, p.cfg.Session, rec.Seq, b)
 		if err == nil {
 			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
-			return next, p.db.Apply(batch, next)
+			return next, p.db.Apply(s.Batch, next)
 		}
 		var taken *commitlog.SlotTakenError
 		if !errors.As(err, &taken) {
@@ -122,10 +127,14 @@ func (p *Partition) committed(s core.Sealed, next checkpoint.Position, err error
 		p.failUnlessFenced(err)
 		return
 	}
-	p.commits.at = next
-	p.core.Applied(s.Number)
+	if s.Number > 0 {
+		p.commits.at = next
+		p.core.Applied(s.Number)
+	}
 	p.releaseEffects(s.Effects)
-	p.check.committed(p, len(s.Batch))
+	if s.Number > 0 {
+		p.check.committed(p, len(s.Batch))
+	}
 }
 
 // failUnlessFenced stops the partition for err. A corruption is believed only when the

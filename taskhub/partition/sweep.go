@@ -16,6 +16,8 @@ func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
 	if g.swept {
 		return nil
 	}
+	ctx, cancel := g.cfg.Sched.WithTimeout(ctx, tidyTimeout)
+	defer cancel()
 	named := g.named()
 	prefix := g.cfg.tablePrefix()
 	for e, err := range g.cfg.Store.List(ctx, prefix, "") {
@@ -41,6 +43,17 @@ func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
 	g.swept = true
 	return nil
 }
+
+// remove deletes one object and says whether that is certain.
+func (g *garbage) remove(ctx context.Context, key string) bool {
+	ctx, cancel := g.cfg.Sched.WithTimeout(ctx, tidyTimeout)
+	defer cancel()
+	return g.cfg.Store.Delete(ctx, key) == nil
+}
+
+// tidyTimeout is when a deletion or listing without an answer is given up, until the
+// next checkpoint.
+const tidyTimeout = 30 * time.Second
 
 // ripe lists, in order, the names that have been needless for the whole grace.
 func ripe(since map[string]time.Duration, now time.Duration) []string {
