@@ -29,7 +29,8 @@ func (h *Hub) await(ctx context.Context, n int) (*partition.Partition, error) {
 		h.mu.Lock()
 		o := h.parts[n]
 		h.mu.Unlock()
-		if o.part != nil {
+		// One that has just stopped is as good as none; who serves next is not known yet.
+		if o.part != nil && !o.part.Done().Fired() {
 			return o.part, nil
 		}
 		if o.state == Stopped || o.state == Parked || o.changed.Wait(hold) != nil {
