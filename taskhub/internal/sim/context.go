@@ -43,6 +43,7 @@ func simContextOf(ctx context.Context) *simContext {
 }
 
 func (w *World) newContext(parent context.Context) *simContext {
+	w.called()
 	c := &simContext{w: w, parent: simContextOf(parent)}
 	c.Context, c.cancelStd = context.WithCancelCause(parent)
 	if c.parent != nil {

@@ -9,7 +9,10 @@ import (
 )
 
 // NewSignal implements sched.Scheduler.
-func (h *Host) NewSignal() sched.Signal { return &signal{w: h.w, host: h} }
+func (h *Host) NewSignal() sched.Signal {
+	h.w.called()
+	return &signal{w: h.w, host: h}
+}
 
 // signal is a sched.Signal; one without a host is the world's.
 type signal struct {

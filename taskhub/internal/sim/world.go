@@ -20,6 +20,7 @@ type World struct {
 	hosts   []*Host
 	steps   uint64
 	failure error
+	calls   int // of the scheduler, in the present event
 	trace   trace
 }
 
@@ -85,8 +86,21 @@ func (w *World) step() {
 	}
 	w.now = e.at
 	w.trace.mix(uint64(e.at), e.seq)
+	w.calls = 0
 	defer w.caught()
 	e.run()
+}
+
+// maxCalls is how often one event may ask the scheduler for something.
+const maxCalls = 100_000
+
+// called counts a call of the scheduler: a coroutine that runs in circles without ever
+// waiting would stop the world.
+func (w *World) called() {
+	if w.calls++; w.calls > maxCalls {
+		w.fail("a coroutine runs in circles:\n%s", debug.Stack())
+		panic(errKilled)
+	}
 }
 
 // at schedules run for host after d; a nil host is the world itself. It does not
