@@ -63,6 +63,9 @@ type Core struct {
 	suspects   map[uint64]struct{} // instances suspended for non-determinism
 	payloads   payloads
 	outbox     []outbound // per destination
+	// sealedSent and durableSent are meta.Sent as of the last batch that was sealed,
+	// and of the last one that is durable.
+	sealedSent, durableSent []uint64
 
 	batch   kv.Batch
 	needed  bool // batch holds more than trimming
@@ -119,6 +122,8 @@ func New(cfg Config, state kv.Reader) *Core {
 	c.cache.init()
 	c.meta.Sent = make([]uint64, cfg.Partitions)
 	c.meta.Received = make([]uint64, cfg.Partitions)
+	c.sealedSent = make([]uint64, cfg.Partitions)
+	c.durableSent = make([]uint64, cfg.Partitions)
 	return c
 }
 
@@ -150,6 +155,7 @@ func (c *Core) Load(now int64) error {
 	for len(c.meta.Received) < c.cfg.Partitions {
 		c.meta.Received = append(c.meta.Received, 0)
 	}
+	copy(c.durableSent, c.meta.Sent)
 	for _, step := range []func(now int64) error{c.loadPayloads, c.loadTasks, c.loadInboxes, c.loadOutbox} {
 		if err := step(now); err != nil {
 			return err

@@ -89,10 +89,14 @@ func (c *Core) collectSends() {
 }
 
 // Unacked is what partition dst has not acknowledged of what was sent to it, for
-// sending again. Messages that wait for their first commit are not among it.
+// sending again. Messages whose commit is not durable yet are not among it: a receiver
+// that took them in would know what this partition may never have said.
 func (c *Core) Unacked(dst int) Send {
 	o := &c.outbox[dst]
-	n := len(o.messages) - o.unsent
+	n := 0
+	if len(o.messages) > 0 && c.durableSent[dst] >= o.first {
+		n = min(len(o.messages)-o.unsent, int(c.durableSent[dst]-o.first)+1)
+	}
 	return Send{Dst: dst, First: o.first, Messages: o.messages[:n:n]}
 }
 

@@ -48,6 +48,7 @@ func (c *Core) Seal() (Sealed, error) {
 		}
 		c.batch.Put([]byte{keyMeta}, b)
 	}
+	copy(c.sealedSent, c.meta.Sent)
 	c.touched[c.sealed] = touched
 	s.Batch = c.batch.Bytes()
 	c.batch.Reset()
@@ -104,6 +105,9 @@ func (c *Core) write(i *instance) error {
 // Applied says that the state shows the sealed batch of that number.
 func (c *Core) Applied(number uint64) {
 	c.applied = number
+	if number == c.sealed {
+		copy(c.durableSent, c.sealedSent)
+	}
 	for _, i := range c.touched[number] {
 		n := 0
 		for n < len(i.unapplied) && i.unapplied[n].batch <= number {
