@@ -1,0 +1,475 @@
+package core_test
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/work"
+)
+
+// fate is what happens to a partition around one commit.
+type fate int
+
+const (
+	lives       fate = iota
+	dies             // after the commit, when its effects have left
+	losesEffect      // after the commit, before anything left
+	losesBatch       // before the commit
+)
+
+// mode is one way to disturb a scenario. Whatever it is, the outcome is the same.
+type mode struct {
+	name      string
+	fate      func(seal int) fate
+	maxCached int
+	inFlight  bool // the next steps run before the commit's answer
+	forgetful bool // the app parks nothing for long
+}
+
+var modes = []mode{
+	{name: "undisturbed"},
+	{name: "a crash after each commit", fate: func(int) fate { return dies }},
+	{name: "a crash after each commit, before its effects", fate: func(int) fate { return losesEffect }},
+	{name: "a crash before every second commit", fate: func(n int) fate { return fate(n%2) * losesBatch }},
+	{name: "crashes of all kinds", fate: func(n int) fate { return fate(n % 4) }},
+	{name: "a small cache", maxCached: 1},
+	{name: "commits in flight", inFlight: true},
+	{name: "a forgetful app", forgetful: true},
+	{name: "a small cache and crashes", maxCached: 1, forgetful: true, fate: func(n int) fate { return fate(n*7%5) % 4 }},
+}
+
+// rig runs the cores of some partitions as their hosts would, with apps, a bucket, a
+// postman and clients, in one goroutine.
+type rig struct {
+	*testing.T
+	mode   mode
+	change func(*core.Config)
+	now    int64
+	seals  int
+	nodes  []*node
+	mail   []func()
+	flows  map[string]orchestrator
+	calls  map[string]func(a *work.Activity) *work.ActivityResult // nil: it goes on
+	broken map[string]bool                                        // orchestrators whose code does not fit
+	deadly map[string]bool                                        // orchestrators that kill their app
+	known  map[string]*work.ActivityResult                        // what finish answered, should it be asked again
+}
+
+// node is one partition.
+type node struct {
+	r          *rig
+	index      int
+	epoch      uint64
+	core       *core.Core
+	db         checkpoint.DB
+	episodes   []*work.Episode
+	activities []*work.Activity
+	running    []*work.Activity // handed to a function that has not returned
+	parked     map[string][]*history.HistoryEvent
+	asks       []*ask
+	cancelled  []work.Token
+	evicted    []string
+	answered   int // episodes
+}
+
+// ask is a request of a client.
+type ask struct {
+	do   func(c *core.Core, now int64, reply func(error))
+	done bool
+	lost bool // committed, but nobody was told
+	err  error
+}
+
+func newRig(t *testing.T, m mode, partitions int) *rig {
+	r := &rig{
+		T: t, mode: m, now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC).UnixNano(),
+		flows: map[string]orchestrator{}, calls: map[string]func(*work.Activity) *work.ActivityResult{},
+		broken: map[string]bool{}, deadly: map[string]bool{}, known: map[string]*work.ActivityResult{},
+	}
+	r.calls["Echo"] = func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} }
+	r.calls["Hold"] = func(*work.Activity) *work.ActivityResult { return nil }
+	for n := range partitions {
+		b, err := checkpoint.Memory{}.Begin("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := b.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.nodes = append(r.nodes, &node{r: r, index: n, db: db, parked: map[string][]*history.HistoryEvent{}})
+	}
+	return r
+}
+
+// place: "p1.name" is of partition 1, other ids fall where their hash does.
+func (r *rig) place(id string) int {
+	if len(id) > 3 && id[0] == 'p' && id[2] == '.' && !strings.Contains(id, ":") {
+		return int(id[1]-'0') % len(r.nodes)
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(id))
+	return int(h.Sum32() % uint32(len(r.nodes)))
+}
+
+func (r *rig) of(id string) *node { return r.nodes[r.place(id)] }
+
+// boot starts a partition from what is durable, under the next epoch.
+func (n *node) boot() {
+	n.epoch++
+	cfg := core.Config{
+		Partition: n.index, Partitions: len(n.r.nodes), Epoch: n.epoch, Place: n.r.place, MaxCached: n.r.mode.maxCached,
+	}
+	if n.r.change != nil {
+		n.r.change(&cfg)
+	}
+	n.core = core.New(cfg, n.db)
+	if err := n.core.Load(n.r.now); err != nil {
+		n.r.Fatalf("load: %v", err)
+	}
+	// What apps still run answers to the epoch before, and is late.
+}
+
+func (r *rig) boot() {
+	for _, n := range r.nodes {
+		if n.core == nil {
+			n.boot()
+		}
+	}
+}
+
+// ask sends a request and runs until everything is at rest.
+func (r *rig) ask(id string, do func(c *core.Core, now int64, reply func(error))) error {
+	r.Helper()
+	a := r.post(id, do)
+	r.run()
+	if !a.done {
+		r.Fatalf("a request to %q was not answered", id)
+	}
+	return a.err
+}
+
+// post sends a request and does not wait.
+func (r *rig) post(id string, do func(c *core.Core, now int64, reply func(error))) *ask {
+	r.boot()
+	a := &ask{do: do}
+	n := r.of(id)
+	n.asks = append(n.asks, a)
+	n.issue(a)
+	return a
+}
+
+func (n *node) issue(a *ask) {
+	a.do(n.core, n.r.now, func(err error) {
+		if a.done {
+			n.r.Error("a request was answered twice")
+		}
+		a.done, a.err = true, err
+	})
+}
+
+func (n *node) unanswered() []*ask {
+	n.asks = slices.DeleteFunc(n.asks, func(a *ask) bool { return a.done })
+	return n.asks
+}
+
+// run goes on until nothing moves; time stands still but for a microsecond a step.
+func (r *rig) run() {
+	r.Helper()
+	r.boot()
+	for round := 0; ; round++ {
+		if round > 20_000 {
+			r.Fatal("it never comes to rest")
+		}
+		busy := r.deliver()
+		for _, n := range r.nodes {
+			r.now += 1000
+			busy = n.step() || busy
+		}
+		if !busy && !r.resend() {
+			return
+		}
+	}
+}
+
+func (r *rig) advance(d time.Duration) {
+	r.Helper()
+	r.now += int64(d)
+	r.run()
+}
+
+// step does what waits in one partition, as its loop would.
+func (n *node) step() bool {
+	if next := n.core.NextTimer(); next != 0 && next <= n.r.now {
+		n.core.Tick(n.r.now)
+	}
+	busy := n.take()
+	busy = n.work() || busy
+	busy = n.commit() || busy
+	if err := n.core.Err(); err != nil {
+		n.r.Fatalf("partition %d: %v", n.index, err)
+	}
+	return busy
+}
+
+func (n *node) take() bool {
+	episodes := n.core.TakeEpisodes(n.r.now)
+	n.episodes = append(n.episodes, episodes...)
+	return len(episodes) > 0
+}
+
+// commit makes durable what has gathered and lets its effects go.
+func (n *node) commit() bool {
+	if !n.core.Waiting() {
+		return false
+	}
+	s, err := n.core.Seal()
+	if err != nil {
+		n.r.Fatal(err)
+	}
+	if s.Number == 0 {
+		n.release(s.Effects)
+		return true
+	}
+	fate := lives
+	if n.r.seals++; n.r.mode.fate != nil {
+		fate = n.r.mode.fate(n.r.seals)
+	}
+	if fate == losesBatch {
+		again := n.unanswered()
+		n.boot()
+		for _, a := range again {
+			n.issue(a) // as clients do that got no answer
+		}
+		return true
+	}
+	if n.r.mode.inFlight {
+		for n.take() || n.work() {
+			n.r.now += 1000
+		}
+	}
+	at := n.db.Position()
+	at.Seq++
+	if err := n.db.Apply(s.Batch, at); err != nil {
+		n.r.Fatal(err)
+	}
+	if fate == losesEffect {
+		for _, a := range n.unanswered() {
+			a.done, a.lost = true, true
+		}
+		n.boot()
+		return true
+	}
+	n.core.Applied(s.Number)
+	n.release(s.Effects)
+	if fate == dies {
+		n.boot()
+	}
+	return true
+}
+
+func (n *node) release(e core.Effects) {
+	n.activities = append(n.activities, e.Work.Activities...)
+	n.cancelled = append(n.cancelled, e.Work.Cancels...)
+	n.evicted = append(n.evicted, e.Work.Evict...)
+	for _, reply := range e.Replies {
+		reply()
+	}
+	for _, s := range e.Sends {
+		n.r.send(n.index, s)
+	}
+	for _, a := range e.Acks {
+		n.r.mail = append(n.r.mail, func() { n.r.nodes[a.Src].core.Acked(n.index, a.UpTo) })
+	}
+}
+
+func (r *rig) send(src int, s core.Send) {
+	r.mail = append(r.mail, func() {
+		var messages []*core.Message
+		for _, b := range s.Messages {
+			m := &core.Message{}
+			if err := m.UnmarshalVT(b); err != nil {
+				r.Fatal(err)
+			}
+			messages = append(messages, m)
+		}
+		if err := r.nodes[s.Dst].core.Messages(r.now, src, s.First, messages); err != nil && !errors.Is(err, core.ErrGap) {
+			r.Fatal(err)
+		}
+	})
+}
+
+func (r *rig) deliver() bool {
+	mail := r.mail
+	r.mail = nil
+	for _, deliver := range mail {
+		deliver()
+	}
+	return len(mail) > 0
+}
+
+// resend repeats what was not acknowledged, as partitions do after a while.
+func (r *rig) resend() (any bool) {
+	for _, n := range r.nodes {
+		for dst := range r.nodes {
+			if s := n.core.Unacked(dst); len(s.Messages) > 0 {
+				r.send(n.index, s)
+				any = true
+			}
+		}
+	}
+	return any
+}
+
+// work lets the apps answer what they were handed.
+func (n *node) work() bool {
+	episodes, activities := n.episodes, n.activities
+	n.episodes, n.activities = nil, nil
+	for _, e := range episodes {
+		n.core.EpisodeDone(n.r.now, n.episode(e))
+	}
+	for _, a := range activities {
+		call := n.r.calls[a.Name]
+		if call == nil {
+			n.r.Fatalf("no activity %q", a.Name)
+		}
+		if res := call(a); res != nil {
+			n.result(a, res)
+		} else if res := n.r.known[callOf(a)]; res != nil {
+			n.result(a, res)
+		} else {
+			n.running = append(n.running, a)
+		}
+	}
+	return len(episodes)+len(activities) > 0
+}
+
+// episode runs an orchestrator, parked if the app still has it at that position.
+func (n *node) episode(e *work.Episode) *work.EpisodeResult {
+	n.answered++
+	res := &work.EpisodeResult{Token: e.Token}
+	past := n.parked[e.Execution]
+	if e.HasHistory {
+		full := decode(n.r.T, e.Past...)
+		if uint64(len(full)) != e.Position {
+			n.r.Errorf("%q: history of %d events at position %d", e.Instance, len(full), e.Position)
+		}
+		if len(past) == len(full) && n.r.mode.fate == nil && !slices.Equal(sigs(past), sigs(full)) {
+			n.r.Errorf("%q: parked with\n%v\nhistory is\n%v", e.Instance, sigs(past), sigs(full))
+		}
+		past = full
+	} else if n.r.mode.forgetful && n.answered%2 == 0 || uint64(len(past)) != e.Position {
+		res.HistoryNeeded = true
+		return res
+	}
+	switch run := n.r.flows[e.Name]; {
+	case n.r.deadly[e.Name]:
+		res.Abandoned, res.Died = true, true
+	case run == nil:
+		res.Failed = &history.TaskFailureDetails{ErrorType: "OrchestratorTaskNotFound", ErrorMessage: e.Name}
+	case n.r.broken[e.Name] && e.Position > 0:
+		res.NonDeterminism = &history.TaskFailureDetails{ErrorType: "NonDeterministic", ErrorMessage: "code does not fit"}
+	default:
+		h := append(slices.Clip(past), decode(n.r.T, e.New)...)
+		f := play(h, run)
+		res.Actions, res.CustomStatus = f.actions, f.status
+		n.parked[e.Execution] = append(slices.Clip(h), traces(f.actions)...)
+	}
+	return res
+}
+
+func decode(t testing.TB, chunks ...[]byte) []*history.HistoryEvent {
+	t.Helper()
+	var h history.History
+	for _, b := range chunks {
+		if err := h.UnmarshalVT(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h.Events
+}
+
+// finish ends the activities that run, of the given name, as do says.
+func (r *rig) finish(name string, do func(a *work.Activity) *work.ActivityResult) {
+	for _, n := range r.nodes {
+		running := n.running
+		n.running = nil
+		for _, a := range running {
+			if a.Name != name {
+				n.running = append(n.running, a)
+				continue
+			}
+			res := do(a)
+			r.known[callOf(a)] = res
+			n.result(a, res)
+		}
+	}
+	r.run()
+}
+
+func callOf(a *work.Activity) string { return fmt.Sprint(a.Execution, " ", a.TaskID) }
+
+func (n *node) result(a *work.Activity, res *work.ActivityResult) {
+	answer := *res
+	answer.Token = a.Token
+	n.core.ActivityDone(n.r.now, &answer)
+}
+
+// everyMode plays a scenario undisturbed and in every other mode; clients must see the
+// same in the end.
+func everyMode(t *testing.T, partitions int, scenario func(r *rig)) {
+	var want string
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			r := newRig(t, m, partitions)
+			scenario(r)
+			r.run()
+			r.audit()
+			got := r.outcome()
+			if m.name == modes[0].name {
+				want = got
+			} else if got != want && want != "" {
+				t.Errorf("clients see\n%s\nundisturbed it is\n%s", got, want)
+			}
+		})
+	}
+}
+
+// outcome is what clients see of all instances.
+func (r *rig) outcome() string {
+	var lines []string
+	for _, n := range r.nodes {
+		err := core.Each(n.db, 0, func(v *core.View) (bool, error) {
+			row := &v.Row
+			input, err := v.Input(n.db)
+			if err != nil {
+				return false, err
+			}
+			lines = append(lines, fmt.Sprintf("%s %s %s gen %d in %s out %s status %s failure %q parent %q %v garbage %d", row.Id, row.Name,
+				history.StatusName(row.Status), row.Generation, show(input), show(row.Output), show(row.CustomStatus),
+				row.Failure.GetErrorMessage(), row.Parent.GetInstance(), row.Tags, len(n.core.Garbage(r.now+1))))
+			return true, nil
+		})
+		if err != nil {
+			r.Fatal(err)
+		}
+	}
+	sort.Strings(lines)
+	return strings.Join(lines, "\n")
+}
+
+func show(s *string) string {
+	if s == nil {
+		return "-"
+	}
+	return *s
+}
