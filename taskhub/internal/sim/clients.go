@@ -52,12 +52,14 @@ func (c *client) fail(format string, args ...any) {
 }
 
 // starts starts an instance and checks, at the instant of the acknowledgement, that it
-// is in the bucket.
-func (c *client) starts(name, id, input string) {
+// is in the bucket. again says that it may have run twice: an attempt of unknown outcome
+// had worked, and the instance ended before the next one, which replaced it.
+func (c *client) starts(name, id, input string) (again bool) {
 	attempts := 0
 	err := c.try("start "+name+" "+id, func(ctx context.Context, hub *taskhub.Hub) error {
 		attempts++
-		_, err := hub.Start(ctx, taskhub.StartRequest{Name: name, ID: id, Input: &input})
+		result, err := hub.Start(ctx, taskhub.StartRequest{Name: name, ID: id, Input: &input})
+		again = again || attempts > 1 && result.Replaced
 		if err == nil {
 			if v, _ := c.c.ref.Lookup(id); v == nil {
 				c.fail("acknowledged, and not in the bucket")
@@ -71,6 +73,7 @@ func (c *client) starts(name, id, input string) {
 	if err != nil {
 		c.fail("%v", err)
 	}
+	return again
 }
 
 // ends waits for an instance's end and compares it with what is expected.

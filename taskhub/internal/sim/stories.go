@@ -91,15 +91,20 @@ func (c *client) relays(id string) {
 	senders, each := 1+w.rng.IntN(3), 1+w.rng.IntN(8)
 	c.starts("Counter", id, encode(counterState{Goal: senders * each}))
 	var want []int
+	again := false
 	for s := range senders {
 		in := relayInput{Target: id, From: 100 * s, Count: each}
-		c.starts("Relay", fmt.Sprintf("%s-r%d", id, s), encode(in))
+		again = c.starts("Relay", fmt.Sprintf("%s-r%d", id, s), encode(in)) || again
 		for k := range each {
 			want = append(want, in.From+k)
 		}
 	}
 	for s := range senders {
 		c.ends(fmt.Sprintf("%s-r%d", id, s), history.Completed, strconv.Itoa(each))
+	}
+	if again {
+		c.ends(id, history.Completed, "") // some events were rightly sent twice
+		return
 	}
 	c.ends(id, history.Completed, encode(want))
 }
@@ -113,7 +118,7 @@ func (c *client) pauses(id string) {
 		c.c.sleep(w.upTo(500 * time.Millisecond))
 		err := c.try("suspend "+id, func(ctx context.Context, hub *taskhub.Hub) error {
 			err := hub.Suspend(ctx, id, "for a while")
-			if v, _ := c.c.ref.Lookup(id); err == nil && (v == nil || v.Row.Status != history.Suspended) {
+			if v, _ := c.c.ref.Lookup(id); err == nil && (v == nil || !held(v.Row.Status)) {
 				c.fail("acknowledged, and not in the bucket")
 			}
 			return err
@@ -129,7 +134,7 @@ func (c *client) pauses(id string) {
 		c.c.sleep(w.upTo(10 * time.Second))
 		after := c.state(id)
 		for _, i := range []*taskhub.Instance{before, after} {
-			if i != nil && i.Status != history.Suspended {
+			if i != nil && !held(i.Status) {
 				c.fail("%s is suspended and found %s", id, history.StatusName(i.Status))
 			}
 		}
@@ -141,6 +146,10 @@ func (c *client) pauses(id string) {
 	}
 	c.ends(id, history.Completed, expectSteps(n))
 }
+
+// held says whether an instance is as it must be after it was suspended. An episode
+// that was out at that moment may still have ended it.
+func held(s taskhub.Status) bool { return s == history.Suspended || history.IsTerminal(s) }
 
 // kills terminates a tree of instances that would wait for a day, and purges them.
 func (c *client) kills(id string) {
