@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/durafunc/durafunc/bindings/files"
 	"github.com/durafunc/durafunc/host/dispatch"
@@ -62,7 +63,22 @@ func (a *admin) Status() httpapi.HostStatus {
 			s.Errors = append(s.Errors, fmt.Sprintf("partition %d is %s: %s", p.Partition, p.State, p.Detail))
 		}
 	}
+	for _, w := range a.h.work.Waiting() {
+		s.Errors = append(s.Errors, missing(w))
+	}
 	return s
+}
+
+// missing says what waits for a function that no app serves.
+func missing(w dispatch.Waiting) string {
+	if w.App != "" {
+		return fmt.Sprintf("%s %q: its app %s is restarting; %d work items wait", w.Kind, w.Name, w.App, w.Items)
+	}
+	until := ""
+	if !w.Deadline.IsZero() {
+		until = " until " + w.Deadline.UTC().Format(time.RFC3339) + ", then they fail"
+	}
+	return fmt.Sprintf("%s %q: no function app has it; %d work items wait%s", w.Kind, w.Name, w.Items, until)
 }
 
 // Functions implements httpapi.Host.
