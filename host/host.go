@@ -152,10 +152,13 @@ func (h *Host) Stop(ctx context.Context) error {
 		cancel()
 	}
 	if h.hub != nil {
-		errs = append(errs, h.hub.Stop(ctx))
+		h.hub.Quiesce()
 	}
 	if h.work != nil {
-		h.work.Stop()
+		h.work.Stop() // gives back what waits for a function or a free slot
+	}
+	if h.hub != nil {
+		errs = append(errs, h.hub.Stop(ctx))
 	}
 	if h.apps != nil {
 		drain, cancel := context.WithTimeout(ctx, time.Second)

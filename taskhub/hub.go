@@ -329,6 +329,14 @@ func (h *Hub) serving() []*partition.Partition {
 	return parts
 }
 
+// Quiesce begins to stop the hub: from now on no work is handed out and no request taken.
+// The executor can then give back what it has not begun, so that Stop need not wait for it.
+func (h *Hub) Quiesce() {
+	for _, p := range h.serving() {
+		p.Quiesce()
+	}
+}
+
 // Stop commits what is there, takes checkpoints, releases the partitions and closes the
 // session, so that the next host starts without waiting and without replaying. When
 // ctx ends first the partitions are abandoned: nothing is lost, but others wait for

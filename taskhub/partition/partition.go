@@ -232,6 +232,7 @@ func (p *Partition) end() {
 		}
 	}
 	p.done.Fire()
+	p.drained.Fire()
 	p.calls.end(ErrStopped)
 	p.cfg.Sched.Go(func() {
 		p.commits.idle.wait()
@@ -244,16 +245,22 @@ func (p *Partition) end() {
 	})
 }
 
-// Stop ends the partition in good order: it hands out nothing more, waits a moment for
-// what is out, commits what it has, takes a checkpoint, and releases its root so that
-// the next owner need not wait. Work that takes longer is done again there.
-func (p *Partition) Stop(ctx context.Context) error {
+// Quiesce begins to stop the partition: it hands out nothing more and takes no requests,
+// only the results of what is out.
+func (p *Partition) Quiesce() {
 	p.loop.Post(func() {
 		if !p.stopping && p.err == nil {
 			p.stopping = true
 			p.patience = p.loop.After(stopPatience, func() { p.patience = nil })
 		}
 	})
+}
+
+// Stop ends the partition in good order: it hands out nothing more, waits a moment for
+// what is out, commits what it has, takes a checkpoint, and releases its root so that
+// the next owner need not wait. Work that takes longer is done again there.
+func (p *Partition) Stop(ctx context.Context) error {
+	p.Quiesce()
 	err := p.drained.Wait(ctx)
 	if err == nil && !p.done.Fired() {
 		err = p.release(ctx)
