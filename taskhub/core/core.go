@@ -162,6 +162,7 @@ func (c *Core) Load(now int64) error {
 		}
 	}
 	c.settle(now)
+	c.collectSends() // also when nothing else happens
 	return c.err
 }
 
