@@ -17,7 +17,7 @@ import (
 )
 
 // blockCache is the memory in bytes that the partitions' working states share for
-// blocks read from disk.
+// blocks read from disk, beside what their memtables take.
 const blockCache = 64 << 20
 
 // probePrefix is where the probes of a store try it out, beside the hub's own objects.
@@ -40,7 +40,7 @@ func (h *Host) openHub(ctx context.Context) error {
 	if h.local, err = openLocal(cfg); err != nil {
 		return err
 	}
-	opener, err := checkpoint.NewPebble(h.local.state(), blockCache)
+	opener, err := checkpoint.NewPebble(h.local.state(), blockCache+int64(cfg.DurableTask.Storage.PartitionCount)*checkpoint.StateMemory)
 	if err != nil {
 		return err
 	}

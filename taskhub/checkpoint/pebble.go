@@ -35,8 +35,14 @@ type Pebble struct {
 	cache *pebble.Cache
 }
 
+// StateMemory is what one state's memtables take from the cache at most, in bytes:
+// Pebble charges them to it. A cache that they fill holds no blocks, not even the
+// filters, and every look-up of an id that is not there reads the disk.
+const StateMemory = 2 * memTableBytes
+
 // NewPebble prepares dir, removing what an earlier process left there: it is a cache
-// of what the bucket holds and may be stale. cache is in bytes.
+// of what the bucket holds and may be stale. cache is in bytes: StateMemory for each
+// state, and what is left is for blocks.
 func NewPebble(dir string, cache int64) (*Pebble, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, fmt.Errorf("working directory: %w", err)
