@@ -73,6 +73,9 @@ func (c *Core) loadOutbox(int64) error {
 		o.messages = append(o.messages, append([]byte(nil), e.Value...))
 		o.unsent++
 	}
+	// They are durable, so they leave at once: no commit may ever come that they could
+	// leave with.
+	c.collectSends()
 	return nil
 }
 
