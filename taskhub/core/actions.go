@@ -92,7 +92,7 @@ func (c *Core) createTimer(now int64, i *instance, id int32, a *history.CreateTi
 	e := newEvent(id, now)
 	e.EventType = &history.HistoryEvent_TimerCreated{TimerCreated: &history.TimerCreatedEvent{FireAt: a.FireAt}}
 	c.append(i, e)
-	due := max(1, a.FireAt.AsTime().UnixNano())
+	due := max(1, nanosOf(a.FireAt))
 	c.addTask(i, id, &OpenTask{Kind: &OpenTask_Timer{Timer: &OpenTimer{Due: due}}})
 	c.timers.add(timerEntry{due: due, num: i.num, task: id})
 }
@@ -121,8 +121,8 @@ func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSu
 	}
 	if err := CheckInstanceID(child); err != nil {
 		rejected = failure("ArgumentError", "%v", err)
-	} else if strings.EqualFold(child, i.row.Id) {
-		rejected = failure("ArgumentError", "a child cannot have its parent's instance id %q", child)
+	} else if strings.EqualFold(child, i.row.Id) || strings.EqualFold(child, i.row.Parent.GetInstance()) {
+		rejected = failure("ArgumentError", "a child cannot have the instance id %q of its parent or grandparent", child)
 	}
 	if rejected != nil {
 		if !detached {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"math"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -36,6 +37,19 @@ func unframe(framed []byte) []byte {
 
 func newEvent(id int32, at int64) *history.HistoryEvent {
 	return &history.HistoryEvent{EventId: id, Timestamp: &timestamppb.Timestamp{Seconds: at / 1e9, Nanos: int32(at % 1e9)}}
+}
+
+// nanosOf is a time in Unix nanoseconds, or the nearest that they can say: a timer of
+// the year 9999 is due in 2262.
+func nanosOf(t *timestamppb.Timestamp) int64 {
+	switch seconds := t.GetSeconds(); {
+	case seconds >= math.MaxInt64/1_000_000_000:
+		return math.MaxInt64
+	case seconds <= math.MinInt64/1_000_000_000:
+		return math.MinInt64
+	default:
+		return seconds*1e9 + int64(t.GetNanos())
+	}
 }
 
 // text wraps an optional string; the Durable Task protocol tells absent and empty apart.
