@@ -4,6 +4,7 @@ package prefixed
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -19,6 +20,9 @@ type store struct {
 	inner  storage.Store
 	prefix string
 }
+
+// String names the kind of the inner store, for messages about it.
+func (s *store) String() string { return fmt.Sprintf("%T", s.inner) }
 
 func (s *store) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
 	return s.inner.Get(ctx, s.prefix+key)
