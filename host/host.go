@@ -46,6 +46,7 @@ type Host struct {
 	files   *sweptFiles
 	life    context.Context // ends when Stop begins
 	end     context.CancelFunc
+	bound   net.Listener
 	http    *http.Server
 	url     string
 	served  chan error
@@ -53,14 +54,14 @@ type Host struct {
 	state   atomic.Value // string, F§7.3
 }
 
-// Start brings the host up: store, hub, function apps, HTTP, in this order. It returns
+// Start brings the host up: port, store, hub, HTTP, function apps, in this order. It returns
 // when HTTP is served and every function app has been tried; partitions may still be
 // opening. On error nothing is left running.
 func Start(ctx context.Context, opts Options) (*Host, error) {
 	h := &Host{opts: opts, started: time.Now(), served: make(chan error, 1)}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.state.Store("Starting")
-	steps := []func(context.Context) error{h.openHub, h.listen, h.loadApps}
+	steps := []func(context.Context) error{h.bind, h.openHub, h.serve, h.loadApps}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, h.giveUp(ctx))
@@ -97,14 +98,22 @@ func (h *Host) Apps() []supervisor.AppStatus { return h.apps.Apps() }
 // Failed is closed, after an error, when HTTP is no longer served.
 func (h *Host) Failed() <-chan error { return h.served }
 
-// listen serves HTTP. Requests that come before the function apps are loaded are
-// accepted: the work waits for its function.
-func (h *Host) listen(context.Context) error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(h.opts.Address, strconv.Itoa(h.opts.Port)))
+// bind takes the port before anything else: a host that cannot be reached must not
+// create a hub or claim its partitions. Who connects meanwhile waits to be served.
+func (h *Host) bind(ctx context.Context) error {
+	var cfg net.ListenConfig
+	listener, err := cfg.Listen(ctx, "tcp", net.JoinHostPort(h.opts.Address, strconv.Itoa(h.opts.Port)))
 	if err != nil {
-		return fmt.Errorf("http: %w", err)
+		return fmt.Errorf("serve http on address %s, port %d: %w", h.opts.Address, h.opts.Port, err)
 	}
-	h.url = "http://" + listener.Addr().String()
+	h.bound = listener
+	return nil
+}
+
+// serve serves HTTP. Requests that come before the function apps are loaded are
+// accepted: the work waits for its function.
+func (h *Host) serve(context.Context) error {
+	h.url = "http://" + h.bound.Addr().String()
 	h.files = &sweptFiles{Store: files.New(files.Options{Objects: h.store, BaseURL: h.url}), host: h}
 	bindings := dispatch.Bindings()
 	h.apps = supervisor.New(supervisor.Options{
@@ -118,7 +127,7 @@ func (h *Host) listen(context.Context) error {
 	})
 	h.http = &http.Server{Handler: h.handler(h.files.Store), ReadHeaderTimeout: 10 * time.Second}
 	go func() {
-		err := h.http.Serve(listener)
+		err := h.http.Serve(h.bound)
 		if !errors.Is(err, http.ErrServerClosed) {
 			h.served <- err
 		}
