@@ -275,3 +275,5 @@ func sigs(events []*history.HistoryEvent) []string {
 	}
 	return out
 }
+
+func text(s string) *wrapperspb.StringValue { return wrapperspb.String(s) }
