@@ -63,6 +63,7 @@ func (a *admin) Status() httpapi.HostStatus {
 			s.Errors = append(s.Errors, fmt.Sprintf("partition %d is %s: %s", p.Partition, p.State, p.Detail))
 		}
 	}
+	s.Errors = append(s.Errors, a.h.watched.problems()...)
 	for _, w := range a.h.work.Waiting() {
 		s.Errors = append(s.Errors, missing(w))
 	}

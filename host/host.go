@@ -38,6 +38,7 @@ type Options struct {
 type Host struct {
 	opts    Options
 	store   *metered.Store
+	watched *watchedStore
 	place   string // where the store is, in words
 	local   *localState
 	hub     *taskhub.Hub
