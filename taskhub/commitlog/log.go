@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -67,11 +68,19 @@ func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte
 		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
 			return err
 		}
+		if planted.Is(planted.AbsentMeansNever) {
+			if _, err := Fetch(ctx, l.Sched, l.Store, key); errors.Is(err, storage.ErrNotFound) {
+				return ErrAbsent
+			}
+		}
 		if err := Pause(ctx, l.Sched, attempt, err); err != nil {
 			return err
 		}
 	}
 }
+
+// ErrAbsent comes from a planted bug alone: the slot was empty after a lost answer.
+var ErrAbsent = errors.New("slot is empty")
 
 // inspect looks into a slot that is taken: by this record, whose first answer was
 // lost, or by another. The nonce inside makes equal bytes the same record.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
@@ -234,7 +235,7 @@ func (c *Core) continueAsNew(now int64, i *instance, a *history.CompleteOrchestr
 		}
 	}
 	for _, e := range later {
-		if e.raised {
+		if e.raised && !planted.Is(planted.ForgetEvents) {
 			c.carry(i, e)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 )
 
 // maxFirings bounds the timers that fire in one step, so that a stampede at
@@ -101,6 +102,9 @@ func (t *timers) rebuild() {
 
 // due takes the earliest timer that is due.
 func (t *timers) due(now int64) (timerEntry, bool) {
+	if planted.Is(planted.EarlyTimer) {
+		now += 1e9
+	}
 	if len(t.timerHeap) == 0 || t.timerHeap[0].due > now {
 		return timerEntry{}, false
 	}

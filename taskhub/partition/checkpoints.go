@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -147,6 +148,9 @@ func (p *Partition) release(ctx context.Context) error {
 	}
 	next := *c.root
 	next.Owner = ""
+	if planted.Is(planted.EpochReset) {
+		next.Epoch = 0
+	}
 	return c.publish(ctx, p, &next)
 }
 
@@ -211,7 +215,7 @@ func (g *garbage) named() map[string]bool {
 func (g *garbage) trimBelow() uint64 {
 	var ripe uint64
 	for _, b := range g.bounds {
-		if g.cfg.Sched.Mono()-b.at >= deleteGrace {
+		if g.cfg.Sched.Mono()-b.at >= grace() {
 			ripe = b.seq
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -38,7 +39,12 @@ func (p *Partition) maybeCommit() {
 		p.fail(err)
 		return
 	}
-	if s.Number == 0 && p.cfg.Session.Alive() {
+	if planted.Is(planted.AnswerBeforeCommit) {
+		early := s.Effects
+		s.Effects = core.Effects{}
+		defer p.releaseEffects(early)
+	}
+	if s.Number == 0 && (p.cfg.Session.Alive() || planted.Is(planted.FrozenAnswers)) {
 		// Nothing changed: the effects depend on commits that are durable already.
 		p.releaseEffects(s.Effects)
 		return
@@ -99,6 +105,10 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
 			return next, p.db.Apply(s.Batch, next)
 		}
+		if errors.Is(err, commitlog.ErrAbsent) { // planted
+			p.cfg.Sched.Random(rec.Nonce[:])
+			continue
+		}
 		var taken *commitlog.SlotTakenError
 		if !errors.As(err, &taken) {
 			return at, err
@@ -109,6 +119,9 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 			return at, &CorruptError{Key: taken.Key, Err: derr}
 		case other.Epoch > p.epoch:
 			return at, fmt.Errorf("%w: %s is of epoch %d, ours is %d", ErrFenced, taken.Key, other.Epoch, p.epoch)
+		case other.Epoch == p.epoch && planted.Is(planted.AbsentMeansNever):
+			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
+			return next, p.db.Apply(s.Batch, next)
 		case other.Epoch == p.epoch:
 			return at, &CorruptError{Key: taken.Key, Err: fmt.Errorf("session %s wrote under our epoch %d", other.Session, p.epoch)}
 		}

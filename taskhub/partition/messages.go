@@ -7,6 +7,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 )
 
 // intake keeps messages from other partitions in the order in which they came, also
@@ -109,7 +110,7 @@ func (p *Partition) Resend(dst int) {
 // armResend sends again after a while what is not acknowledged by then. No timer runs
 // while every message is.
 func (p *Partition) armResend() {
-	if p.resend != nil {
+	if p.resend != nil || planted.Is(planted.SingleDelivery) {
 		return
 	}
 	p.resend = p.loop.After(resendAfter, func() {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -114,6 +115,11 @@ func (c *Config) writeRoot(ctx context.Context, r *Root, old storage.Tag) (stora
 	c.Sched.Random(nonce[:])
 	r.Nonce = hex.EncodeToString(nonce[:])
 	tag, err := lease.Update(ctx, c.Sched, c.Register, c.rootKey(), old, r.encode())
+	if errors.Is(err, storage.ErrConflict) && planted.Is(planted.RootWithoutTag) {
+		if _, old, err = lease.Read(ctx, c.Sched, c.Register, c.rootKey()); err == nil {
+			tag, err = lease.Update(ctx, c.Sched, c.Register, c.rootKey(), old, r.encode())
+		}
+	}
 	if errors.Is(err, storage.ErrConflict) {
 		return "", fmt.Errorf("%w: %s was replaced", ErrFenced, c.rootKey())
 	}

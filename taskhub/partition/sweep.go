@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/commitlog"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 )
 
 // sweep finds, once per owner, what earlier owners left: tables that the root does not
@@ -55,11 +56,19 @@ func (g *garbage) remove(ctx context.Context, key string) bool {
 // next checkpoint.
 const tidyTimeout = 30 * time.Second
 
+// grace is deleteGrace, but for a planted bug.
+func grace() time.Duration {
+	if planted.Is(planted.NoGrace) {
+		return 0
+	}
+	return deleteGrace
+}
+
 // ripe lists, in order, the names that have been needless for the whole grace.
 func ripe(since map[string]time.Duration, now time.Duration) []string {
 	var names []string
 	for name, at := range since {
-		if now-at >= deleteGrace {
+		if now-at >= grace() {
 			names = append(names, name)
 		}
 	}

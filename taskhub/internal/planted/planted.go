@@ -1,0 +1,66 @@
+// Package planted holds deliberate bugs, so that the simulation can be shown to find
+// them: a simulator that finds nothing planted proves nothing (E§C13). All are off,
+// and only tests turn one on. It is a leaf.
+package planted
+
+import "sync/atomic"
+
+// Bug is one deliberate bug.
+type Bug int32
+
+// The bugs. None means that the engine does what it should.
+const (
+	None Bug = iota
+	// SkipEpochRecord: a new owner serves without fencing the former one's slots.
+	SkipEpochRecord
+	// AnswerBeforeCommit: effects leave when a commit is sent, not when it is durable.
+	AnswerBeforeCommit
+	// AbsentMeansNever: a slot that is empty after a lost answer is believed to stay so.
+	AbsentMeansNever
+	// DedupOffByOne: the last message taken in is taken in again when it is repeated.
+	DedupOffByOne
+	// StaleAttempt: a result counts whatever epoch its token is of.
+	StaleAttempt
+	// ForgetEvents: events that nobody consumed do not survive continue-as-new.
+	ForgetEvents
+	// RootWithoutTag: a root that was replaced meanwhile is overwritten.
+	RootWithoutTag
+	// EpochReset: a partition that is released starts counting epochs anew.
+	EpochReset
+	// FrozenAnswers: answers that need no commit are given without a live lease.
+	FrozenAnswers
+	// EarlyTimer: timers fire a second before they are due.
+	EarlyTimer
+	// NoGrace: log slots and tables are deleted as soon as the root does not name them.
+	NoGrace
+	// SingleDelivery: messages that are not acknowledged are never sent again.
+	SingleDelivery
+
+	bugs
+)
+
+var present atomic.Int32
+
+// Is says whether the bug is planted.
+func Is(b Bug) bool { return Bug(present.Load()) == b }
+
+// Plant turns one bug on, in the whole process, until uproot is called.
+func Plant(b Bug) (uproot func()) {
+	present.Store(int32(b))
+	return func() { present.Store(int32(None)) }
+}
+
+// All lists the bugs.
+func All() []Bug {
+	var all []Bug
+	for b := None + 1; b < bugs; b++ {
+		all = append(all, b)
+	}
+	return all
+}
+
+// String names the bug.
+func (b Bug) String() string {
+	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
+		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery"}[b]
+}

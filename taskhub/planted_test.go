@@ -1,0 +1,32 @@
+package taskhub_test
+
+import (
+	"testing"
+
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
+	"github.com/durafunc/durafunc/taskhub/internal/sim"
+)
+
+// A simulator that finds nothing planted proves nothing (E§C13): each deliberate bug
+// must be found among the seeds that CI plays.
+func TestSimulationFindsPlantedBugs(t *testing.T) {
+	if *simSeed != 0 {
+		t.Skip("one seed is played")
+	}
+	for _, bug := range planted.All() {
+		t.Run(bug.String(), func(t *testing.T) {
+			defer planted.Plant(bug)()
+			found := make(chan sim.Result, 64)
+			played := sweep(1, seedsInCI, sim.Draw, func(r sim.Result) bool {
+				if r.Err != nil {
+					found <- r
+				}
+				return r.Err != nil
+			})
+			if len(found) == 0 {
+				t.Fatalf("%d seeds did not find it", played)
+			}
+			t.Logf("found after %d seeds: %v", played, (<-found).Err)
+		})
+	}
+}
