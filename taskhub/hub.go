@@ -237,6 +237,8 @@ func (h *Hub) serve(ctx context.Context, session *lease.Session, n int, first sc
 			attempt = 0
 			first.Fire()
 			h.set(n, owned{part: part, state: Serving})
+			// The right code may have been put back while nobody served the partition.
+			part.Do(reconsider, func(error) {})
 			h.resendTo(n)
 			_ = part.Done().Wait(context.Background()) // a partition ends with its session or with the hub
 			err = part.Err()

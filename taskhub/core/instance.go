@@ -156,6 +156,9 @@ func (c *Core) load(num uint64) *instance {
 		c.adoptTasks(i)
 	}
 	i.deaths = int(i.row.Deaths)
+	if i.row.NonDeterministic {
+		c.suspects[num] = struct{}{} // its events wait, so a recovery loads it
+	}
 	return i
 }
 
