@@ -62,7 +62,7 @@ func Start(ctx context.Context, opts Options) (*Host, error) {
 	h := &Host{opts: opts, started: time.Now(), served: make(chan error, 1)}
 	h.life, h.end = context.WithCancel(context.Background())
 	h.state.Store("Starting")
-	steps := []func(context.Context) error{h.bind, h.openHub, h.serve, h.loadApps}
+	steps := []func(context.Context) error{h.bind, h.functionsDir, h.openHub, h.serve, h.loadApps}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, h.giveUp(ctx))
@@ -137,11 +137,22 @@ func (h *Host) serve(context.Context) error {
 	return nil
 }
 
+// functionsDir makes the functions directory, or finds out that it is of no use: a host
+// without its functions would start, and only its log would say why nothing runs.
+func (h *Host) functionsDir(context.Context) error {
+	dir := h.opts.Config.FunctionsDirectory
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("functions directory: %w", err)
+	}
+	if _, err := os.ReadDir(dir); err != nil {
+		return fmt.Errorf("functions directory: %w", err)
+	}
+	return nil
+}
+
 func (h *Host) loadApps(ctx context.Context) error {
-	for _, dir := range []string{h.opts.Config.FunctionsDirectory, filepath.Join(h.local.dir, "apps")} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("functions directory: %w", err)
-		}
+	if err := os.MkdirAll(filepath.Join(h.local.dir, "apps"), 0o755); err != nil {
+		return fmt.Errorf("working directory: %w", err)
 	}
 	return h.apps.Start(ctx)
 }
