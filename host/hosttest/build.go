@@ -78,7 +78,9 @@ func goBuild(n int, pkg string, flags []string) (string, error) {
 	}
 	builds.Lock()
 	if builds.dir == "" {
-		builds.dir, err = os.MkdirTemp("", "hosttest-")
+		if builds.dir, err = os.MkdirTemp("", "hosttest-"); err == nil {
+			err = os.Chmod(builds.dir, 0o755) // other users run what is in it, see Unprivileged
+		}
 	}
 	dir := builds.dir
 	builds.Unlock()

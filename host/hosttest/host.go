@@ -49,7 +49,7 @@ func (r *Root) Launch(t testing.TB, args ...string) *Host {
 	defer log.Close()
 	h := &Host{root: r, log: log.Name(), ready: make(chan struct{}), exited: make(chan struct{}), started: time.Now()}
 	h.cmd = exec.Command(Binary(t), append([]string{"start", "--root", r.Dir, "--port", "0"}, args...)...)
-	h.cmd.Env = r.environment()
+	h.cmd.Env, h.cmd.SysProcAttr = r.environment(), r.user()
 	h.cmd.Stderr = log
 	out, err := h.cmd.StdoutPipe()
 	if err != nil {
@@ -102,6 +102,13 @@ func (r *Root) Start(t testing.TB, args ...string) *Host {
 func (r *Root) environment() []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.Dir, "TMPDIR=" + os.TempDir()}
 	return append(env, r.Env...)
+}
+
+func (r *Root) user() *syscall.SysProcAttr {
+	if !r.nobody {
+		return nil
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobodyID, Gid: nobodyID}}
 }
 
 // Ready is closed when the host has announced where it serves HTTP.
@@ -193,7 +200,7 @@ func (r *Root) Run(t testing.TB, args ...string) Result {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	cmd := exec.Command(Binary(t), args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = r.Dir, r.environment(), &out, &errOut
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = r.Dir, r.environment(), &out, &errOut, r.user()
 	if err := spawn(cmd); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package hosttest
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +18,28 @@ type Root struct {
 	Dir string
 	Env []string // NAME=value; beside PATH all that a host gets
 
-	t testing.TB
+	t      testing.TB
+	nobody bool
 }
+
+// Unprivileged lets what runs on the root from now on run as a user who owns it and has
+// no rights beyond: permissions mean nothing to the superuser.
+func (r *Root) Unprivileged() {
+	r.t.Helper()
+	if os.Getuid() != 0 {
+		return // it is so already
+	}
+	r.nobody = true
+	err := filepath.WalkDir(r.Dir, func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chown(path, nobodyID, nobodyID))
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// nobodyID is the user and group that systems keep for nobody.
+const nobodyID = 65534
 
 // NewRoot makes a root. settings are keys of extensions.durableTask; nil: none.
 func NewRoot(t testing.TB, s Store, settings map[string]any) *Root {

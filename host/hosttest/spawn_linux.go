@@ -23,7 +23,10 @@ var spawner = sync.OnceValue(func() chan<- func() {
 
 // spawn starts cmd so that the kernel kills it when this process ends.
 func spawn(cmd *exec.Cmd) error {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 	done := make(chan error)
 	spawner() <- func() { done <- cmd.Start() }
 	return <-done
