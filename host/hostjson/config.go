@@ -29,7 +29,7 @@ const (
 	DefaultMaxPayloadBytes         = 64 << 20
 	DefaultRoutePrefix             = "api"
 	DefaultLogLevel                = hclog.Info
-	DefaultConcurrencyPerCPU       = 10
+	DefaultConcurrencyPerCPU       = 100 // ADR 0030: Azure has 10, for functions that hold a thread each
 )
 
 // Bounds of the settings.

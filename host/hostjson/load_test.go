@@ -25,7 +25,7 @@ func mustParse(t *testing.T, text string, env ...string) (*Config, []Note) {
 }
 
 func defaults() Config {
-	perHost := 10 * runtime.GOMAXPROCS(0)
+	perHost := 100 * runtime.GOMAXPROCS(0)
 	return Config{
 		Root:               testRoot,
 		FunctionsDirectory: "/app/functions",

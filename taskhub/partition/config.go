@@ -54,10 +54,11 @@ type Postman interface {
 
 // Limits and timings of a partition.
 const (
-	// commitWait is how long a commit waits for short work that is out, counted from
-	// when it could start. Without it results arrive just after the commit left, and
-	// every step pays two PUTs under load (limit.md: +70 % on a 20 ms store).
-	commitWait = 2 * time.Millisecond
+	// commitWait is how long at most a commit waits for short work that is out, counted
+	// from when it could start. Without it results arrive just after the commit left, and
+	// every step pays two PUTs (limit.md: +70 % on a 20 ms store). Too short a bound
+	// breaks the cohorts up again: ADR 0031.
+	commitWait = 5 * time.Millisecond
 	// shortWork is the mean duration up to which an activity is waited for, and
 	// shortAge how long one is believed to be about to end.
 	shortWork = 2 * time.Millisecond
