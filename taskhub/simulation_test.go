@@ -17,6 +17,7 @@ import (
 var (
 	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation plays; 0: DURAFUNC_SIM_SEEDS, or a number for CI")
 	simFirst = flag.Uint64("sim.first", 1, "the first seed that TestSimulation plays")
+	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm or zombies")
 	simSeed  = flag.Uint64("sim.seed", 0, "play this seed alone and print its whole trace")
 )
 
@@ -66,6 +67,14 @@ func sweep(first uint64, n int, draw func(*rand.Rand) *sim.Plan, stop func(sim.R
 	return int(played.Load())
 }
 
+// plan is what seeds draw.
+func plan() func(*rand.Rand) *sim.Plan {
+	if *simPlan == "zombies" {
+		return sim.Zombies
+	}
+	return sim.Draw
+}
+
 func report(t *testing.T, r sim.Result) {
 	t.Helper()
 	t.Errorf("%v\nits last events:\n%s\n\nreplay it with: go test ./taskhub -run 'TestSimulation$' -sim.seed %d", r, r.Trace, r.Seed)
@@ -73,7 +82,7 @@ func report(t *testing.T, r sim.Result) {
 
 func TestSimulation(t *testing.T) {
 	if *simSeed != 0 {
-		r := sim.Run(*simSeed, sim.Draw, func(line string) { fmt.Println(line) })
+		r := sim.Run(*simSeed, plan(), func(line string) { fmt.Println(line) })
 		t.Log(r)
 		if r.Err != nil {
 			t.Error(r.Err)
@@ -82,7 +91,7 @@ func TestSimulation(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var events, records uint64
-	played := sweep(*simFirst, seeds(t), sim.Draw, func(r sim.Result) bool {
+	played := sweep(*simFirst, seeds(t), plan(), func(r sim.Result) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		events += r.Events

@@ -25,7 +25,9 @@ type Bucket struct {
 	// changed is told of every write and every deletion when it takes effect; old is
 	// the body before, nil if there was none.
 	changed func(key string, old, body []byte)
-	writes  int
+	// trap freezes a host that is about to send a write.
+	trap   func(h *Host)
+	writes int
 }
 
 type object struct {
@@ -36,7 +38,7 @@ type object struct {
 
 // NewBucket makes an empty bucket.
 func NewBucket(w *World) *Bucket {
-	return &Bucket{w: w, objects: map[string]*object{}, changed: func(string, []byte, []byte) {}}
+	return &Bucket{w: w, objects: map[string]*object{}, changed: func(string, []byte, []byte) {}, trap: func(*Host) {}}
 }
 
 // Store is the bucket as a host sees it.
@@ -155,6 +157,9 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 			return
 		}
 		if w.chance(b.Weather.Held) {
+			if op.IsWrite() && w.chance(b.Weather.Traps) && !s.h.frozen() {
+				w.at(nil, there/2, func() { b.trap(s.h) })
+			}
 			w.at(s.h, there, func() {
 				if b.Weather.SignsLate {
 					signed = s.h.Now()

@@ -21,6 +21,8 @@ type Weather struct {
 	// SignsLate lets requests that are held be signed when they leave, not when the
 	// engine asked for them.
 	SignsLate bool
+	// Traps is the share of held writes whose host freezes at that very moment.
+	Traps float64
 }
 
 // signedFor is how long a store accepts a signature, and so the latest moment at which

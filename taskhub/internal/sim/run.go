@@ -54,9 +54,10 @@ func (c *Cluster) play() error {
 		clients[n] = &client{c: c, n: n}
 		c.env.Go(func() { clients[n].play(c.plan.Rounds, c.plan.Pause) })
 	}
+	deadline := c.plan.Stormy + time.Duration(c.plan.Rounds)*c.plan.Pause + patience
 	// Everyone comes to an end once the faults have stopped.
 	if err := c.w.Run(func() bool {
-		if c.w.now > c.plan.Stormy+patience {
+		if c.w.now > deadline {
 			return true
 		}
 		for _, cl := range clients {

@@ -21,16 +21,11 @@ func (c *Cluster) trouble() {
 		c.restart(s)
 	})
 	c.every(p.Freezes, func() {
-		s := c.anySlot()
-		longest := 4 * p.Lease
-		if p.LongFreezes {
-			longest = 2 * time.Hour
-		}
-		d := time.Duration(math.Pow(c.w.rng.Float64(), 2) * float64(longest))
-		if s.host != nil && !s.host.frozen() {
-			s.host.freeze(d, p.StopMono && c.w.chance(0.3))
+		if s := c.anySlot(); s.host != nil {
+			c.freeze(s.host)
 		}
 	})
+	c.bucket.trap = c.freeze
 	c.every(p.Outages, func() {
 		c.w.tracef("the bucket is down")
 		c.bucket.Weather.Down = true
@@ -52,6 +47,17 @@ func (c *Cluster) trouble() {
 			s.host.wall += d
 		}
 	})
+}
+
+// freeze freezes a host for a while.
+func (c *Cluster) freeze(h *Host) {
+	longest := 4 * c.plan.Lease
+	if c.plan.LongFreezes {
+		longest = 2 * time.Hour
+	}
+	if h.alive && !h.frozen() && c.w.now < c.plan.Stormy {
+		h.freeze(time.Duration(math.Pow(c.w.rng.Float64(), 2)*float64(longest)), c.plan.StopMono && c.w.chance(0.3))
+	}
 }
 
 // every runs f again and again, until the storm is over, in the world's own coroutine.

@@ -75,7 +75,7 @@ func (w *World) step() {
 		}
 		if until := e.host.frozenUntil; e.at < until {
 			// What has piled up during a freeze comes in any order.
-			e.at = until + w.upTo(time.Millisecond)
+			e.at = until + w.upTo(30*time.Millisecond)
 			heap.Push(&w.events, e)
 			return
 		}
