@@ -34,6 +34,11 @@ func (c *Core) actions(now int64, i *instance, r *work.EpisodeResult) (ended boo
 	}
 	var complete *history.OrchestratorAction
 	for _, a := range actions {
+		if opens(a) && (a.Id < 0 || i.open[a.Id] != nil) {
+			c.finish(now, i, noTask, history.Failed, nil, failure(ErrorTypeInvalidAction,
+				"orchestrator %q asked for task %d, a number that is taken or none", i.row.Name, a.Id))
+			return true
+		}
 		switch k := a.OrchestratorActionType.(type) {
 		case *history.OrchestratorAction_ScheduleTask:
 			c.scheduleTask(now, i, a.Id, k.ScheduleTask, r.Rejected[a.Id])
@@ -65,6 +70,15 @@ func (c *Core) actions(now int64, i *instance, r *work.EpisodeResult) (ended boo
 	}
 	c.complete(now, i, complete.Id, complete.GetCompleteOrchestration())
 	return true
+}
+
+// opens says whether an action opens a task under its number.
+func opens(a *history.OrchestratorAction) bool {
+	switch a.OrchestratorActionType.(type) {
+	case *history.OrchestratorAction_ScheduleTask, *history.OrchestratorAction_CreateTimer, *history.OrchestratorAction_CreateSubOrchestration:
+		return true
+	}
+	return false
 }
 
 func (c *Core) scheduleTask(now int64, i *instance, id int32, a *history.ScheduleTaskAction, rejected *history.TaskFailureDetails) {
