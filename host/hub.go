@@ -50,12 +50,16 @@ func (h *Host) openHub(ctx context.Context) error {
 		MaxOrchestrators: task.MaxConcurrentOrchestratorFunctions, MaxActivities: task.MaxConcurrentActivityFunctions,
 		FunctionNotFoundTimeout: task.FunctionNotFoundTimeout,
 	})
+	register, leases, err := OpenRegister(ctx, cfg)
+	if err != nil {
+		return err
+	}
 	hostname, err := os.Hostname()
 	if err != nil {
 		hostname = "unknown"
 	}
 	h.hub, err = taskhub.Open(ctx, taskhub.Options{
-		Name: task.HubName, Store: h.store, Partitions: task.Storage.PartitionCount,
+		Name: task.HubName, Store: h.store, Register: register, Leases: leases, Partitions: task.Storage.PartitionCount,
 		Prepare: func() error { return probe.Race(ctx, store, probePrefix) },
 		Opener:  opener, Exec: h.work, Sched: sched.Real(), Log: h.opts.Log.Named("taskhub"),
 		Lease: task.Storage.LeaseDuration,

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"github.com/durafunc/durafunc/host/hostjson"
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/lease/dynamodb"
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/storage/file"
 	"github.com/durafunc/durafunc/taskhub/storage/memory"
@@ -43,4 +45,18 @@ func OpenStore(ctx context.Context, cfg *hostjson.Config) (storage.Store, string
 	default:
 		return nil, "", fmt.Errorf("storageProvider.type %q is unknown", c.Type)
 	}
+}
+
+// OpenRegister opens what host.json names for sessions and roots, and says in words where
+// that is; nil and "" when they are objects of the store.
+func OpenRegister(ctx context.Context, cfg *hostjson.Config) (lease.Register, string, error) {
+	l := cfg.DurableTask.Storage.Leases
+	if l.Type != hostjson.LeasesDynamoDB {
+		return nil, "", nil
+	}
+	r, err := dynamodb.Open(ctx, dynamodb.Config{Table: l.Table, Prefix: cfg.DurableTask.HubName, Endpoint: l.Endpoint, Region: l.Region})
+	if err != nil {
+		return nil, "", err
+	}
+	return r, "dynamodb table " + l.Table, nil
 }

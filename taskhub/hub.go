@@ -22,6 +22,10 @@ type Options struct {
 	// Name is the hub's name; Store is rooted at the hub's prefix in the bucket.
 	Name  string
 	Store storage.Store
+	// Register keeps sessions and roots; nil: Store does. Leases says in words where that
+	// is, the same for all hosts of the hub; "" with Store.
+	Register lease.Register
+	Leases   string
 	// Partitions is how many a new hub gets. A hub keeps the number that it was
 	// created with: Hub.Partitions says which.
 	Partitions int
@@ -101,7 +105,7 @@ var ErrStopped = errors.New("task hub is stopped")
 // A store that cannot be reached, a missing bucket, refused credentials or an unknown
 // format are errors here.
 func Open(ctx context.Context, opts Options) (*Hub, error) {
-	m, created, err := openManifest(ctx, opts.Sched, opts.Store, opts.Name, opts.Partitions, opts.Prepare)
+	m, created, err := openManifest(ctx, opts.Sched, opts.Store, opts.Name, opts.Leases, opts.Partitions, opts.Prepare)
 	if err != nil {
 		return nil, fmt.Errorf("task hub %q: %w", opts.Name, err)
 	}
@@ -145,9 +149,16 @@ func (h *Hub) Info() []PartitionInfo {
 	return info
 }
 
+func (h *Hub) register() lease.Register {
+	if h.opts.Register != nil {
+		return h.opts.Register
+	}
+	return h.opts.Store
+}
+
 func (h *Hub) openSession(ctx context.Context) (*lease.Session, error) {
 	return lease.Open(ctx, lease.Config{
-		Register: h.opts.Store, Sched: h.opts.Sched, Prefix: sessionPrefix, Lease: h.opts.Lease,
+		Register: h.register(), Sched: h.opts.Sched, Prefix: sessionPrefix, Lease: h.opts.Lease,
 	}, h.opts.About)
 }
 
@@ -160,6 +171,9 @@ const endedSessionsKept = 24 * time.Hour
 // sweepSessions removes the objects of sessions that ended long ago. The session that a
 // root still names counts as ended once its object is gone.
 func (h *Hub) sweepSessions() {
+	if h.opts.Register != nil {
+		return // a table is not listed
+	}
 	if err := lease.Sweep(h.ctx, h.opts.Store, sessionPrefix, endedSessionsKept); err != nil && h.ctx.Err() == nil {
 		h.opts.Log.Warn("ended sessions are not swept", "hub", h.opts.Name, "error", err)
 	}
@@ -219,8 +233,11 @@ func (h *Hub) own(session *lease.Session) {
 		})
 	}
 	for _, e := range ended {
-		_ = e.Wait(context.Background()) // each ends with ctx
+		_ = e.Wait(context.Background()) // each ends with ctx, or when it is parked
 	}
+	// If they ended because all are parked, the session goes on: the next one would wait
+	// for this one for ever, and nobody would see what is wrong with the partitions.
+	_ = session.Lost().Wait(ctx)
 	cancel(lease.ErrLost)
 }
 
@@ -228,7 +245,7 @@ func (h *Hub) own(session *lease.Session) {
 func (h *Hub) serve(ctx context.Context, session *lease.Session, n int, first sched.Signal) {
 	cfg := h.partitionConfig(session, n)
 	observer := lease.Observer{
-		Config: lease.Config{Register: h.opts.Store, Sched: h.opts.Sched, Prefix: sessionPrefix, Lease: h.opts.Lease},
+		Config: lease.Config{Register: h.register(), Sched: h.opts.Sched, Prefix: sessionPrefix, Lease: h.opts.Lease},
 		Dead:   h.opts.Dead,
 	}
 	for attempt := 0; ctx.Err() == nil; attempt++ {
@@ -287,7 +304,7 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 	return partition.Config{
 		Hub: h.id, Partition: n, Partitions: len(h.parts), Place: h.place.of,
 		Prefix: partitionPrefix(n), PrefixOf: partitionPrefix,
-		Store: h.opts.Store, Register: h.opts.Store, Sched: h.opts.Sched, Session: session,
+		Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched, Session: session,
 		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Log: h.opts.Log,
 		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
 		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached, CheckpointRecords: h.opts.CheckpointRecords,
@@ -362,13 +379,15 @@ func (h *Hub) Stop(ctx context.Context) error {
 			stopped[n].Fire()
 		})
 	}
+	var err error
 	for _, s := range stopped {
-		if err := s.Wait(ctx); err != nil {
-			errs = append(errs, err)
-			break
+		if err = s.Wait(ctx); err != nil {
+			break // those that are still at it are abandoned below
 		}
 	}
-	err := errors.Join(errs...)
+	if err == nil {
+		err = errors.Join(errs...)
+	}
 	if session != nil && err == nil {
 		err = session.Close(ctx)
 	}
@@ -376,5 +395,14 @@ func (h *Hub) Stop(ctx context.Context) error {
 	for _, p := range parts {
 		p.Abandon(ErrStopped)
 	}
-	return errors.Join(err, h.ended.Wait(ctx))
+	err = errors.Join(err, h.ended.Wait(ctx))
+	h.mu.Lock()
+	session = h.session
+	h.mu.Unlock()
+	if session != nil {
+		// Again, for one that was not closed in good order: a session that is renewed
+		// as long as the process lives would keep every other host waiting.
+		err = errors.Join(err, session.Close(ctx))
+	}
+	return err
 }

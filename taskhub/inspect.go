@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,12 +22,14 @@ var ErrNoHub = errors.New("no task hub there")
 
 // Inspector looks into a hub's bucket without taking part in the hub: it writes nothing.
 type Inspector struct {
-	store storage.Store
-	man   *manifest
+	store    storage.Store
+	register lease.Register
+	man      *manifest
 }
 
-// Inspect opens the hub of that name in store, which is rooted at the hub's prefix.
-func Inspect(ctx context.Context, store storage.Store, name string) (*Inspector, error) {
+// Inspect opens the hub that opts names: Name, Store, Register and Leases count.
+func Inspect(ctx context.Context, opts Options) (*Inspector, error) {
+	store, name := opts.Store, opts.Name
 	b, _, err := store.Get(ctx, manifestKey)
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, fmt.Errorf("task hub %q: %w", name, ErrNoHub)
@@ -35,10 +38,17 @@ func Inspect(ctx context.Context, store storage.Store, name string) (*Inspector,
 		return nil, fmt.Errorf("task hub %q: %w", name, err)
 	}
 	m, err := decodeManifest(b)
+	if err == nil {
+		err = m.checkLeases(opts.Leases)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("task hub %q: %w", name, err)
 	}
-	return &Inspector{store: store, man: m}, nil
+	i := &Inspector{store: store, register: opts.Register, man: m}
+	if i.register == nil {
+		i.register = store
+	}
+	return i, nil
 }
 
 // HubStatus is what the bucket says of a hub at a glance.
@@ -57,7 +67,8 @@ type SessionStatus struct {
 	Host    string      `json:"host"`
 	PID     int         `json:"pid"`
 	Started time.Time   `json:"started"`
-	// Renewed is when the session was last written, by the store's clock.
+	// Renewed is when the session was last written, by the store's clock; zero when the
+	// register does not tell.
 	Renewed time.Time `json:"renewed"`
 }
 
@@ -66,26 +77,7 @@ func (i *Inspector) Partitions() int { return len(i.man.Starts) }
 
 // Status reads sessions, roots and the extent of the logs.
 func (i *Inspector) Status(ctx context.Context) (*HubStatus, error) {
-	s := &HubStatus{Name: i.man.Name, ID: i.man.ID, Created: i.man.Created, Sessions: []SessionStatus{}}
-	for e, err := range i.store.List(ctx, sessionPrefix, "") {
-		if err != nil {
-			return nil, err
-		}
-		b, _, err := i.store.Get(ctx, e.Key)
-		if errors.Is(err, storage.ErrNotFound) {
-			continue // swept meanwhile
-		}
-		if err != nil {
-			return nil, err
-		}
-		r, err := lease.Decode(e.Key, b)
-		if err != nil {
-			return nil, err
-		}
-		s.Sessions = append(s.Sessions, SessionStatus{
-			ID: strings.TrimPrefix(e.Key, sessionPrefix), State: r.State, Host: r.Host, PID: r.PID, Started: r.Started, Renewed: e.Modified,
-		})
-	}
+	s := &HubStatus{Name: i.man.Name, ID: i.man.ID, Created: i.man.Created}
 	for n := range i.man.Starts {
 		p, err := partition.ReadStatus(ctx, i.config(n, nil))
 		if err != nil {
@@ -93,7 +85,49 @@ func (i *Inspector) Status(ctx context.Context) (*HubStatus, error) {
 		}
 		s.Partitions = append(s.Partitions, p)
 	}
+	var err error
+	if s.Sessions, err = i.sessions(ctx, s.Partitions); err != nil {
+		return nil, err
+	}
 	return s, nil
+}
+
+// sessions reads the sessions that there are, or those that own a partition when they
+// stand in a table, which is not listed.
+func (i *Inspector) sessions(ctx context.Context, parts []*partition.Status) ([]SessionStatus, error) {
+	renewed := map[string]time.Time{}
+	var ids []string
+	if i.register == lease.Register(i.store) {
+		for e, err := range i.store.List(ctx, sessionPrefix, "") {
+			if err != nil {
+				return nil, err
+			}
+			id := strings.TrimPrefix(e.Key, sessionPrefix)
+			ids, renewed[id] = append(ids, id), e.Modified
+		}
+	} else {
+		for _, p := range parts {
+			if p.Owner != "" && !slices.Contains(ids, p.Owner) {
+				ids = append(ids, p.Owner)
+			}
+		}
+	}
+	sessions := []SessionStatus{}
+	for _, id := range ids {
+		b, _, err := i.register.Get(ctx, sessionPrefix+id)
+		if errors.Is(err, storage.ErrNotFound) {
+			continue // swept meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		r, err := lease.Decode(sessionPrefix+id, b)
+		if err != nil {
+			return nil, err
+		}
+		sessions = append(sessions, SessionStatus{ID: id, State: r.State, Host: r.Host, PID: r.PID, Started: r.Started, Renewed: renewed[id]})
+	}
+	return sessions, nil
 }
 
 // Verify reads partition n as a recovery would and reports what is wrong with it. opener
@@ -105,6 +139,6 @@ func (i *Inspector) Verify(ctx context.Context, n int, opener checkpoint.Opener)
 func (i *Inspector) config(n int, opener checkpoint.Opener) partition.Config {
 	return partition.Config{
 		Hub: i.man.ID, Partition: n, Partitions: len(i.man.Starts), Prefix: partitionPrefix(n), PrefixOf: partitionPrefix,
-		Store: i.store, Register: i.store, Sched: sched.Real(), Opener: opener, Log: hclog.NewNullLogger(),
+		Store: i.store, Register: i.register, Sched: sched.Real(), Opener: opener, Log: hclog.NewNullLogger(),
 	}
 }

@@ -24,12 +24,18 @@ type manifest struct {
 	// the hashes from its start (hex) to the next one's.
 	Hash   string   `json:"hash"`
 	Starts []string `json:"starts"`
+	// Leases says where sessions and roots are kept when that is not this bucket: two
+	// hosts that looked in different places could both own a partition.
+	Leases string `json:"leases,omitempty"`
 }
 
 // hubFormat is the version of everything that a hub keeps in its bucket.
 //
 //	1: first version
 const hubFormat = 1
+
+// ErrLeases means that this host keeps sessions and roots elsewhere than the hub does.
+var ErrLeases = errors.New("leases are kept elsewhere")
 
 // ErrFormat means that the hub was written by a newer version, or is no hub.
 var ErrFormat = errors.New("task hub has a format that this version does not know")
@@ -38,7 +44,7 @@ const manifestKey = "hub.json"
 
 // openManifest reads hub.json. If there is none it creates one with so many
 // partitions, after prepare has said that the store can be trusted.
-func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, name string, partitions int, prepare func() error) (m *manifest, created bool, err error) {
+func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, name, leases string, partitions int, prepare func() error) (m *manifest, created bool, err error) {
 	b, err := readManifest(ctx, s, store)
 	if errors.Is(err, storage.ErrNotFound) {
 		if prepare != nil {
@@ -48,7 +54,7 @@ func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, n
 		}
 		var id [16]byte
 		s.Random(id[:])
-		m := manifest{Format: hubFormat, ID: hex.EncodeToString(id[:]), Name: name, Created: s.Now().UTC(), Hash: hashName}
+		m := manifest{Format: hubFormat, ID: hex.EncodeToString(id[:]), Name: name, Created: s.Now().UTC(), Hash: hashName, Leases: leases}
 		for _, start := range evenPlacement(partitions).starts {
 			m.Starts = append(m.Starts, fmt.Sprintf("%08x", start))
 		}
@@ -67,8 +73,23 @@ func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, n
 	if err != nil {
 		return nil, false, err
 	}
-	m, err = decodeManifest(b)
+	if m, err = decodeManifest(b); err == nil {
+		err = m.checkLeases(leases)
+	}
 	return m, false, err
+}
+
+func (m *manifest) checkLeases(leases string) error {
+	if m.Leases == leases {
+		return nil
+	}
+	words := func(s string) string {
+		if s == "" {
+			return "its bucket"
+		}
+		return s
+	}
+	return fmt.Errorf("%w: the hub keeps them in %s, host.json says %s", ErrLeases, words(m.Leases), words(leases))
 }
 
 // openTimeout is when opening a hub gives up on a store that does not answer.

@@ -51,7 +51,11 @@ func (f *hubFlags) open(ctx context.Context) (*taskhub.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, err := taskhub.Inspect(ctx, store, cfg.DurableTask.HubName)
+	register, leases, err := host.OpenRegister(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	i, err := taskhub.Inspect(ctx, taskhub.Options{Name: cfg.DurableTask.HubName, Store: store, Register: register, Leases: leases})
 	if errors.Is(err, taskhub.ErrNoHub) {
 		return nil, fmt.Errorf("%w: %s; durafunc start creates one", err, place)
 	}

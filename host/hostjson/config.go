@@ -117,4 +117,23 @@ type Storage struct {
 	PartitionCount int
 	// LeaseDuration is how long a host may be silent before others take over.
 	LeaseDuration time.Duration
+	// Leases is where sessions and roots are kept.
+	Leases Leases
+}
+
+// LeasesType names a register of sessions and roots.
+type LeasesType string
+
+// The values of storageProvider.leases.type.
+const (
+	// LeasesObjects keeps them in the store.
+	LeasesObjects LeasesType = "objects"
+	// LeasesDynamoDB keeps them in a DynamoDB table.
+	LeasesDynamoDB LeasesType = "dynamodb"
+)
+
+// Leases is the section storageProvider.leases. All but Type belong to type dynamodb.
+type Leases struct {
+	Type                    LeasesType
+	Table, Endpoint, Region string // Endpoint and Region are empty for the SDK's own
 }

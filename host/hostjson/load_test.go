@@ -44,6 +44,7 @@ func defaults() Config {
 				Path:           "/app/.durafunc",
 				PartitionCount: 1,
 				LeaseDuration:  15 * time.Second,
+				Leases:         Leases{Type: LeasesObjects},
 			},
 		},
 	}
@@ -81,6 +82,7 @@ func TestEverySetting(t *testing.T) {
         "type": "s3", "bucket": "b", "prefix": "/x/y/", "endpoint": "http://localhost:9000",
         "region": "eu-central-1", "forcePathStyle": true, "partitionCount": 32,
         "leaseDuration": "1.00:00:02.5", /* a day */
+        "leases": {"type": "dynamodb", "table": "t", "endpoint": "http://localhost:8000", "region": "eu-west-1"},
       },
     },
   },
@@ -100,6 +102,7 @@ func TestEverySetting(t *testing.T) {
 			Storage: Storage{
 				Type: StoreS3, Bucket: "b", Prefix: "x/y", Endpoint: "http://localhost:9000", Region: "eu-central-1",
 				ForcePathStyle: true, PartitionCount: 32, LeaseDuration: 24*time.Hour + 2500*time.Millisecond,
+				Leases: Leases{Type: LeasesDynamoDB, Table: "t", Endpoint: "http://localhost:8000", Region: "eu-west-1"},
 			},
 		},
 	}

@@ -13,6 +13,7 @@ type section struct {
 const (
 	pathDurable = "extensions.durableTask"
 	pathStorage = "extensions.durableTask.storageProvider"
+	pathLeases  = "extensions.durableTask.storageProvider.leases"
 )
 
 // schema has the sections by dotted path. An unknown key is a mistyped one more
@@ -54,7 +55,7 @@ var schema = map[string]section{
 	},
 	pathStorage: {
 		read: []string{"type", "path", "bucket", "prefix", "endpoint", "region", "forcePathStyle", "partitionCount",
-			"leaseDuration"},
+			"leaseDuration", "leases"},
 		azure: []string{"connectionName", "connectionStringName", "controlQueueBatchSize", "controlQueueBufferThreshold",
 			"controlQueueVisibilityTimeout", "workItemQueueVisibilityTimeout", "maxQueuePollingInterval",
 			"trackingStoreConnectionName", "trackingStoreNamePrefix", "fetchLargeMessagesAutomatically",
@@ -62,6 +63,7 @@ var schema = map[string]section{
 			"queueClientMessageEncoding"},
 		strict: true,
 	},
+	pathLeases: {read: []string{"type", "table", "endpoint", "region"}, strict: true},
 }
 
 // checkKeys reports the keys of n, whose path is given, that have no effect.

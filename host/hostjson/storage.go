@@ -25,8 +25,26 @@ func (r reader) storage(root string) Storage {
 		s.Path = under(root, path)
 	}
 	s.PartitionCount = r.partitions(p+"partitionCount", s.Type)
+	s.Leases = r.leases()
 	r.checkStoreKeys(s)
 	return s
+}
+
+func (r reader) leases() Leases {
+	const p = pathLeases + "."
+	l := Leases{
+		Type:     LeasesType(r.choice(p+"type", string(LeasesObjects), string(LeasesDynamoDB))),
+		Table:    r.text(p+"table", ""),
+		Endpoint: r.text(p+"endpoint", ""),
+		Region:   r.text(p+"region", ""),
+	}
+	if l.Type == LeasesDynamoDB && l.Table == "" {
+		r.bad(p+"table", "is missing; type dynamodb needs it")
+	}
+	if l.Type == LeasesDynamoDB {
+		r.checkURL(p+"endpoint", l.Endpoint)
+	}
+	return l
 }
 
 // checkStoreKeys refuses a configuration that may mean another store than the one
@@ -68,11 +86,12 @@ func (r reader) checkS3(s Storage) {
 			break
 		}
 	}
-	if s.Endpoint == "" {
-		return
-	}
-	if u, err := url.Parse(s.Endpoint); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		r.bad(p+"endpoint", "%q must be a URL such as http://localhost:9000", clip(s.Endpoint))
+	r.checkURL(p+"endpoint", s.Endpoint)
+}
+
+func (r reader) checkURL(path, text string) {
+	if u, err := url.Parse(text); text != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		r.bad(path, "%q must be a URL such as http://localhost:9000", clip(text))
 	}
 }
 
