@@ -62,7 +62,12 @@ func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte
 		cancel()
 		switch {
 		case err == nil:
-			return nil
+			if planted.Is(planted.NoGrace) {
+				return nil
+			}
+			// Signed after a long freeze, a PUT can land in a slot that was trimmed
+			// meanwhile. Only under a lease that never ended is it ours (E§C3).
+			return guard.Await(ctx)
 		case errors.Is(err, storage.ErrConflict):
 			return l.inspect(ctx, key, record)
 		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):

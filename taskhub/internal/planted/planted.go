@@ -31,7 +31,8 @@ const (
 	FrozenAnswers
 	// EarlyTimer: timers fire a second before they are due.
 	EarlyTimer
-	// NoGrace: log slots and tables are deleted as soon as the root does not name them.
+	// NoGrace: log slots and tables are deleted as soon as the root does not name them,
+	// and the lease is not checked once more when a commit is answered.
 	NoGrace
 	// SingleDelivery: messages that are not acknowledged are never sent again.
 	SingleDelivery

@@ -157,7 +157,7 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 			return
 		}
 		if w.chance(b.Weather.Held) {
-			if op.IsWrite() && w.chance(b.Weather.Traps) && !s.h.frozen() {
+			if strings.Contains(key, "/log/") && w.chance(b.Weather.Traps) && !s.h.frozen() {
 				w.at(nil, there/2, func() { b.trap(s.h) })
 			}
 			w.at(s.h, there, func() {

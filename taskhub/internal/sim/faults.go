@@ -21,7 +21,7 @@ type Weather struct {
 	// SignsLate lets requests that are held be signed when they leave, not when the
 	// engine asked for them.
 	SignsLate bool
-	// Traps is the share of held writes whose host freezes at that very moment.
+	// Traps is the share of held commits whose host freezes at that very moment.
 	Traps float64
 }
 

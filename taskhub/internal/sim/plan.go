@@ -72,7 +72,7 @@ func Draw(rng *rand.Rand) *Plan {
 	p.Weather = Weather{
 		Writes: faulty.Rates{FailBefore: rate(0.5, 0.1), FailAfter: rate(0.5, 0.1), FailLate: rate(0.5, 0.1), Hang: rate(0.4, 0.05)},
 		Reads:  faulty.Rates{FailBefore: rate(0.4, 0.1), FailAfter: rate(0.4, 0.1), Hang: rate(0.4, 0.05)},
-		Slow:   rate(0.3, 10), Held: rate(0.5, 0.5), SignsLate: some(0.5), Traps: rate(0.2, 0.02),
+		Slow:   rate(0.3, 10), Held: rate(0.5, 0.5), SignsLate: some(0.5), Traps: rate(0.2, 0.1),
 	}
 	p.Crashes = mean(0.6, time.Minute)
 	p.Freezes = mean(0.5, 2*time.Minute)
@@ -102,11 +102,11 @@ func Draw(rng *rand.Rand) *Plan {
 func (p *Plan) zombies(rng *rand.Rand) {
 	p.Hosts, p.Partitions = 2+rng.IntN(2), 1
 	p.Lease, p.Stormy = 20*time.Second, 3*time.Hour
-	p.LongFreezes, p.Freezes = true, 10*time.Minute
+	p.LongFreezes, p.Freezes = true, 0
 	p.Crashes, p.Stops, p.Outages = 0, 0, 0
 	p.Clients, p.Rounds, p.Pause = 6, 10, 20*time.Minute
 	p.CheckpointRecords = 1 + rng.IntN(3)
-	p.Weather.Held, p.Weather.SignsLate, p.Weather.Traps = 0.9, true, 0.03
+	p.Weather.Held, p.Weather.SignsLate, p.Weather.Traps = 0.9, true, 0.05
 }
 
 // Zombies draws a plan of that kind whatever the seed.

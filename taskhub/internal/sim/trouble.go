@@ -25,7 +25,14 @@ func (c *Cluster) trouble() {
 			c.freeze(s.host)
 		}
 	})
-	c.bucket.trap = c.freeze
+	c.bucket.trap = func(h *Host) {
+		for _, s := range c.slots {
+			if s.host != nil && s.host.frozen() {
+				return // somebody has to take over meanwhile
+			}
+		}
+		c.freeze(h)
+	}
 	c.every(p.Outages, func() {
 		c.w.tracef("the bucket is down")
 		c.bucket.Weather.Down = true
