@@ -86,8 +86,22 @@ check: ## format, vet, module file, lint with the import rules
 lint: bin/golangci-lint ## golangci-lint with the import rules alone
 	bin/golangci-lint run ./... ./.ci/minio
 
+# Extra flags for durafunc-bench, as BENCHARGS="--workloads w1c --repetitions 5".
+BENCHARGS  ?=
+ifdef QUICK
+  BENCHFLAGS := --store file,minio --quick --repetitions 1 --quiet 1s
+else
+  BENCHFLAGS := --store file,minio --workloads w,flat
+endif
+
 .PHONY: bench
-bench: ## Go benchmarks of every package
+bench: bin/minio ## the peers' workloads on files and on MinIO; QUICK=1: under 90 s
+	CGO_ENABLED=0 $(BUILD) -o bin/durafunc-bench ./cmd/durafunc-bench
+	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o bin/bench-app ./cmd/durafunc-bench/app
+	@exec bin/durafunc-bench --dir .durafunc/bench --json bin/bench.jsonl $(BENCHFLAGS) $(BENCHARGS)
+
+.PHONY: microbench
+microbench: ## Go benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 
 .PHONY: chaos

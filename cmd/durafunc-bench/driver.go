@@ -71,6 +71,7 @@ func (d *driver) store(ctx context.Context, store string, chosen []workload) err
 const (
 	warmUpAlone    = 20
 	warmUpTogether = 500
+	warmUpClients  = 64
 )
 
 // group runs the repetitions of one workload on a fresh hub; disturbed ones are
@@ -85,7 +86,11 @@ func (d *driver) group(ctx context.Context, store *backend, w workload) (results
 	if _, _, err := b.sequential(ctx, warmUpAlone); err != nil {
 		return nil, fmt.Errorf("warm-up: %w", err)
 	}
-	if _, _, err := b.closedLoop(ctx, warmUpTogether, max(1, w.clients)); err != nil {
+	together := warmUpTogether
+	if d.o.instances > 0 {
+		together = min(together, d.o.instances)
+	}
+	if _, _, err := b.closedLoop(ctx, together, warmUpClients); err != nil {
 		return nil, fmt.Errorf("warm-up: %w", err)
 	}
 	err = b.profiled(ctx, d.o.cpuProfile, store.name+"-"+w.id, func() error {

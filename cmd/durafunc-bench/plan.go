@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -84,23 +85,23 @@ func (b *bench) flatness(ctx context.Context, n, clients int) (map[string]float6
 	return map[string]float64{"before_per_s": before, "after_per_s": after, "ratio": after / before}, u, err
 }
 
-// choose picks the workloads whose ids begin with one of the names, in their own order.
+// choose picks the workloads that the names mean, in their own order: a whole id means
+// one workload, a beginning all that have it.
 func choose(names []string) ([]workload, error) {
-	var chosen []workload
-	used := map[string]bool{}
-	for _, w := range workloads() {
-		for _, name := range names {
-			if strings.HasPrefix(w.id, strings.ToLower(name)) {
-				used[name] = true
-				chosen = append(chosen, w)
-				break
+	all := workloads()
+	picked := map[string]bool{}
+	for _, name := range names {
+		name = strings.ToLower(name)
+		whole := slices.ContainsFunc(all, func(w workload) bool { return w.id == name })
+		found := false
+		for _, w := range all {
+			if w.id == name || !whole && strings.HasPrefix(w.id, name) {
+				found, picked[w.id] = true, true
 			}
 		}
-	}
-	for _, name := range names {
-		if !used[name] {
+		if !found {
 			return nil, fmt.Errorf("--workloads: %q is none of them", name)
 		}
 	}
-	return chosen, nil
+	return slices.DeleteFunc(all, func(w workload) bool { return !picked[w.id] }), nil
 }
