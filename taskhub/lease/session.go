@@ -68,6 +68,7 @@ type Config struct {
 // Session is the right of this process to own partitions, as long as it is renewed.
 type Session struct {
 	cfg Config
+	id  string
 	key string
 
 	mu       sync.Mutex
@@ -92,7 +93,7 @@ func Open(ctx context.Context, cfg Config, about Record) (*Session, error) {
 	about.Format, about.ID, about.State = recordFormat, hex.EncodeToString(id[:]), Live
 	about.LeaseMillis = cfg.Lease.Milliseconds()
 	s := &Session{
-		cfg: cfg, key: cfg.Prefix + about.ID, record: about,
+		cfg: cfg, id: about.ID, key: cfg.Prefix + about.ID, record: about,
 		next: cfg.Sched.NewSignal(), ended: cfg.Sched.NewSignal(), nudge: cfg.Sched.NewSignal(), lostOnce: cfg.Sched.NewSignal(),
 	}
 	s.record.Version = s.version()
@@ -109,7 +110,7 @@ func Open(ctx context.Context, cfg Config, about Record) (*Session, error) {
 }
 
 // ID names the session; a process has a new one with every start.
-func (s *Session) ID() string { return s.record.ID }
+func (s *Session) ID() string { return s.id }
 
 // Lost fires when the session has ended for good.
 func (s *Session) Lost() sched.Signal { return s.lostOnce }
