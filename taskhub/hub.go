@@ -127,6 +127,7 @@ func Open(ctx context.Context, opts Options) (*Hub, error) {
 		verb = "task hub created"
 	}
 	opts.Log.Info(verb, "hub", opts.Name, "id", m.ID, "partitions", len(h.parts), "session", session.ID())
+	h.session = session // also for a Stop that comes before run does
 	opts.Sched.Go(func() { h.run(session) })
 	opts.Sched.Go(h.sweepSessions)
 	return h, nil
