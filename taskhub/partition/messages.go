@@ -100,7 +100,7 @@ func (p *Partition) Acked(dst int, upTo uint64) {
 // Resend sends again what partition dst has not acknowledged; its owner has changed.
 func (p *Partition) Resend(dst int) {
 	p.Do(func(c *core.Core, _ int64) {
-		if s := c.Unacked(dst); len(s.Messages) > 0 {
+		if s := c.Unacked(dst); len(s.Messages) > 0 && !planted.Is(planted.SingleDelivery) {
 			p.cfg.Post.Send(p.cfg.Partition, s)
 			p.armResend()
 		}
