@@ -23,14 +23,14 @@ const holdFor = 5 * time.Second
 
 // await finds the partition of an instance id, waiting a little until it is served.
 func (h *Hub) await(ctx context.Context, n int) (*partition.Partition, error) {
+	if o := h.owned(n); o.serving() {
+		return o.part, nil // without a timer: this is every request but a few
+	}
 	hold, cancel := h.opts.Sched.WithTimeout(ctx, holdFor)
 	defer cancel()
 	for {
-		h.mu.Lock()
-		o := h.parts[n]
-		h.mu.Unlock()
-		// One that has just stopped is as good as none; who serves next is not known yet.
-		if o.part != nil && !o.part.Done().Fired() {
+		o := h.owned(n)
+		if o.serving() {
 			return o.part, nil
 		}
 		if o.state == Stopped || o.state == Parked || o.changed.Wait(hold) != nil {
@@ -41,6 +41,15 @@ func (h *Hub) await(ctx context.Context, n int) (*partition.Partition, error) {
 		}
 	}
 }
+
+func (h *Hub) owned(n int) owned {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.parts[n]
+}
+
+// serving is false for one that has just stopped: who serves next is not known yet.
+func (o *owned) serving() bool { return o.part != nil && !o.part.Done().Fired() }
 
 // call is one request under way in a partition.
 type call struct {

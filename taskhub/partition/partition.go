@@ -149,8 +149,9 @@ func (p *Partition) idle() {
 	}
 	if !p.stopping {
 		if episodes := p.core.TakeEpisodes(now); len(episodes) > 0 {
+			mono := p.cfg.Sched.Mono()
 			for _, e := range episodes {
-				p.short.add(e.Token, "", p.cfg.Sched.Mono())
+				p.short.add(e.Token, "", mono)
 			}
 			p.cfg.Exec.Submit(work.Batch{Episodes: episodes}, p.results)
 		}
