@@ -69,8 +69,10 @@ func call(name string, at time.Time) string { return name + " of " + at.Format(t
 // instance. It returns how many instances there are.
 func audit(t *testing.T, s hosttest.Store, r *hosttest.Root) int {
 	t.Helper()
+	opener, err := checkpoint.NewPebble(t.TempDir(), 4*checkpoint.StateMemory)
+	must(t, err)
 	hub, err := taskhub.Open(t.Context(), taskhub.Options{
-		Name: hosttest.HubName, Store: s.Open(t, r), Partitions: 1, Opener: checkpoint.Memory{}, Exec: idle{}, Sched: sched.Real(),
+		Name: hosttest.HubName, Store: s.Open(t, r), Partitions: 1, Opener: opener, Exec: idle{}, Sched: sched.Real(),
 		Log: hclog.NewNullLogger(), Lease: 5 * time.Second, MaxPayload: 1 << 20,
 	})
 	if err != nil {

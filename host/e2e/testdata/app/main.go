@@ -26,12 +26,14 @@ func main() {
 	durable.Orchestrator(app, "Chain", chain)
 	durable.Orchestrator(app, "Fail", fail)
 	durable.Orchestrator(app, "Die", die)
+	durable.Orchestrator(app, "Hang", hang)
 	durable.Activity(app, "Version", func(context.Context, any) (string, error) { return version, nil })
 	durable.Activity(app, "Make", func(_ context.Context, n int) (string, error) { return strings.Repeat("x", n), nil })
 	durable.Activity(app, "Measure", func(_ context.Context, s string) (int, error) { return len(s), nil })
 	durable.Activity(app, "Add", func(_ context.Context, n int) (int, error) { return n + 1, nil })
 	durable.Activity(app, "Refuse", func(context.Context, any) (any, error) { return nil, fmt.Errorf("refused on purpose") })
 	durable.Activity(app, "Exit", exit)
+	durable.Activity(app, "Minute", minute)
 	app.Serve()
 }
 
@@ -146,4 +148,14 @@ func exit(ctx context.Context, _ any) (int, error) {
 		os.Exit(3)
 	}
 	return attempt, nil
+}
+
+// hang calls an activity that takes its time and does not care that nobody waits.
+func hang(ctx *durable.OrchestrationContext, _ any) (any, error) {
+	return durable.CallActivity[any](ctx, "Minute", nil).Await()
+}
+
+func minute(context.Context, any) (any, error) {
+	time.Sleep(time.Minute)
+	return nil, nil
 }

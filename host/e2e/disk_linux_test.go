@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/durafunc/durafunc/host/hosttest"
+)
+
+// smallDisk mounts a file system of a few MiB.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=16m"); err != nil {
+		t.Skipf("a small file system cannot be mounted (it needs a privileged user): %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+// fill writes a file until the disk is full.
+func fill(t *testing.T, name string) {
+	t.Helper()
+	f, err := os.Create(name)
+	must(t, err)
+	defer f.Close()
+	for size := 1 << 20; size > 0; { // down to the last byte
+		_, err := f.Write(make([]byte, size))
+		if errors.Is(err, syscall.ENOSPC) {
+			size /= 2
+		} else {
+			must(t, err)
+		}
+	}
+}
+
+// TestFullDisk: while there is no space nothing is acknowledged, and the host says why;
+// when there is space again it goes on by itself.
+func TestFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	r := deployed(t, hosttest.File().With("path", disk), testApp, nil)
+	h := r.Start(t)
+	startChildren(t, h, "a")
+
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler)
+	var clients sync.WaitGroup
+	acknowledged := make(chan string, 10)
+	for n := range cap(acknowledged) {
+		id := fmt.Sprint("full-", n)
+		clients.Go(func() {
+			a, unclear, err := h.Persist(t.Context(), http.MethodPost, hosttest.StartPath("Chain", id), "3")
+			if err != nil || a.Code != http.StatusAccepted && (a.Code != http.StatusConflict || !unclear) {
+				t.Errorf("start of %s: %v %v", id, a, err)
+				return
+			}
+			acknowledged <- id
+		})
+	}
+	hosttest.Until(t, "the host says that there is no space", func() bool {
+		return slices.ContainsFunc(h.HostErrors(t), func(e string) bool { return strings.Contains(e, "no space left") })
+	})
+	if !strings.Contains(h.Log(), "no space left") {
+		t.Errorf("the log does not say why commits stand still:\n%s", h.Tail(20))
+	}
+	if n := len(acknowledged); n > 0 {
+		t.Errorf("%d starts are acknowledged on a full disk", n)
+	}
+	must(t, os.Remove(filler))
+	clients.Wait()
+	for range cap(acknowledged) {
+		h.UntilStatus(t, <-acknowledged, "Completed")
+	}
+	endChildren(t, h, "a")
+	hosttest.Until(t, "the host is content again", func() bool { return len(h.HostErrors(t)) == 0 })
+	h.Stop(t)
+}
