@@ -3,6 +3,7 @@ package taskhub
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/kv"
 	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
 // Limits of a page: instances, and bytes of their payloads, since a page with payloads
@@ -93,6 +95,10 @@ func (h *Hub) loadPayloads(ctx context.Context, inst *Instance) error {
 			continue
 		}
 		text, err := h.Payload(ctx, **p)
+		var corrupt *partition.CorruptError
+		if err != nil && !errors.Is(err, storage.ErrNotFound) && !errors.As(err, &corrupt) {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err) // the store's trouble of the moment
+		}
 		if err != nil {
 			return fmt.Errorf("%q: %w", inst.ID, err)
 		}

@@ -21,7 +21,7 @@ type client struct {
 
 // stories are what clients do; each uses ids of its own.
 var stories = []func(c *client, id string){
-	(*client).computes, (*client).counts, (*client).relays, (*client).waits, (*client).pauses, (*client).kills, (*client).reuses,
+	(*client).computes, (*client).counts, (*client).relays, (*client).waits, (*client).pauses, (*client).kills, (*client).reuses, (*client).carries,
 }
 
 // play runs the client's rounds.

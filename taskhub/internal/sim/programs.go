@@ -22,6 +22,7 @@ var programs = map[string]func(r *replay){
 	"Race":    race,
 	"Relay":   relay,
 	"Hold":    hold,
+	"Pass":    pass,
 	"Echo":    func(r *replay) { r.complete(r.input) },
 }
 
@@ -259,6 +260,17 @@ func relay(r *replay) {
 		r.send(in.Target, strconv.Itoa(in.From+i))
 	}
 	r.complete(strconv.Itoa(in.Count))
+}
+
+// pass hands its input to a child in whatever partition, and gets it back. The input is
+// so big that only a reference to it travels.
+func pass(r *replay) {
+	t := r.child("Echo", r.instance+".echo", r.input)
+	if t.failed {
+		r.failed(t.result)
+	} else if t.done {
+		r.complete(t.result)
+	}
 }
 
 // hold starts as many children of its kind as its input says, with one fewer each,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub"
@@ -194,6 +195,23 @@ func (c *client) purges(id string) {
 	})
 	if !errors.Is(err, taskhub.ErrNotFound) {
 		c.fail("it was purged, and a query answers %v", err)
+	}
+}
+
+// carries lets a payload travel that is too big for events, and purges what carried it.
+func (c *client) carries(id string) {
+	big := encode(strings.Repeat(id+" ", (64<<10)/len(id)))
+	again := c.starts("Pass", id, big)
+	i := c.end(id)
+	if i == nil || again {
+		return
+	}
+	if got := text(i.Output); i.Status != history.Completed || got != big {
+		c.fail("%s is %s with %d bytes, expected %d", id, history.StatusName(i.Status), len(got), len(big))
+	}
+	if c.c.w.chance(0.5) {
+		c.purges(id)
+		c.ends(id+".echo", history.Completed, big) // its payload is its own
 	}
 }
 
