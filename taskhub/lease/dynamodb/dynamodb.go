@@ -82,7 +82,8 @@ func (r *Register) ensure(ctx context.Context) error {
 	describe := &dynamodb.DescribeTableInput{TableName: &r.cfg.Table}
 	d, err := r.client.DescribeTable(ctx, describe)
 	var missing *types.ResourceNotFoundException
-	if errors.As(err, &missing) {
+	switch {
+	case errors.As(err, &missing):
 		_, err = r.client.CreateTable(ctx, &dynamodb.CreateTableInput{
 			TableName:            &r.cfg.Table,
 			BillingMode:          types.BillingModePayPerRequest,
@@ -93,9 +94,9 @@ func (r *Register) ensure(ctx context.Context) error {
 		if err != nil && !errors.As(err, &faster) {
 			return fmt.Errorf("it is missing and cannot be created: %w", err)
 		}
-	} else if err != nil {
+	case err != nil:
 		return err
-	} else if d.Table.TableStatus == types.TableStatusActive {
+	case d.Table.TableStatus == types.TableStatusActive:
 		return r.check(d.Table)
 	}
 	wait := dynamodb.NewTableExistsWaiter(r.client, func(o *dynamodb.TableExistsWaiterOptions) {

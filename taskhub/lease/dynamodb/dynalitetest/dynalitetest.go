@@ -35,7 +35,7 @@ func Start(t *testing.T) (endpoint string) {
 	dir := os.Getenv(DirEnv)
 	if dir == "" {
 		_, file, _, _ := runtime.Caller(0)
-		dir = filepath.Join(filepath.Dir(file), "../../../../bin/dynalite")
+		dir = filepath.Join(filepath.Dir(file), "..", "..", "..", "..", "bin", "dynalite")
 	}
 	module := filepath.Join(dir, "node_modules", "dynalite")
 	if _, err := os.Stat(module); err != nil {
