@@ -80,8 +80,13 @@ func (s Store) With(key string, value any) Store {
 	return s
 }
 
-// EachStore runs a test on files and on MinIO.
+// EachStore runs a test on files and, unless the tests are to be short, on MinIO.
 func EachStore(t *testing.T, test func(t *testing.T, s Store)) {
 	t.Run("file", func(t *testing.T) { test(t, File()) })
-	t.Run("minio", func(t *testing.T) { test(t, MinIO(t)) })
+	t.Run("minio", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("on files it has run; -short leaves out the other store")
+		}
+		test(t, MinIO(t))
+	})
 }
