@@ -13,6 +13,9 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 	if *simSeed != 0 {
 		t.Skip("one seed is played")
 	}
+	if testing.Short() {
+		t.Skip("minutes under the race detector, which has nothing to find here: a world is one goroutine")
+	}
 	for _, bug := range planted.All() {
 		t.Run(bug.String(), func(t *testing.T) {
 			defer planted.Plant(bug)()
