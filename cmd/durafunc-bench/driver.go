@@ -75,7 +75,7 @@ const (
 )
 
 // group runs the repetitions of one workload on a fresh hub; disturbed ones are
-// repeated, at most once each.
+// repeated, at most once each, unless it is to be quick.
 func (d *driver) group(ctx context.Context, store *backend, w workload) (results []result, err error) {
 	e, err := store.open(ctx, d.o)
 	if err != nil {
@@ -94,8 +94,11 @@ func (d *driver) group(ctx context.Context, store *backend, w workload) (results
 		return nil, fmt.Errorf("warm-up: %w", err)
 	}
 	err = b.profiled(ctx, d.o.cpuProfile, store.name+"-"+w.id, func() error {
-		good := 0
-		for attempt := 0; good < d.repetitions(w) && attempt < 2*d.repetitions(w); attempt++ {
+		good, attempts := 0, 2*d.repetitions(w)
+		if d.o.quick {
+			attempts = d.repetitions(w)
+		}
+		for attempt := 0; good < d.repetitions(w) && attempt < attempts; attempt++ {
 			r, err := d.repetition(ctx, b, w, attempt)
 			if err != nil {
 				return err
