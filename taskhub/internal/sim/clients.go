@@ -61,7 +61,7 @@ func (c *client) starts(name, id, input string) (again bool) {
 		result, err := hub.Start(ctx, taskhub.StartRequest{Name: name, ID: id, Input: &input})
 		again = again || attempts > 1 && result.Replaced
 		if err == nil {
-			if v, _ := c.c.ref.Lookup(id); v == nil {
+			if v, _ := c.c.ref.lookup(id); v == nil {
 				c.fail("acknowledged, and not in the bucket")
 			}
 		}

@@ -134,7 +134,7 @@ func (x *executor) checkHistory(e *work.Episode) {
 	if !e.HasHistory {
 		return
 	}
-	v, p := x.ref.Lookup(e.Instance)
+	v, p := x.ref.lookup(e.Instance)
 	if v == nil || v.Row.Execution != e.Execution || p.n != e.Token.Partition || p.db.Position().Epoch != e.Token.Epoch {
 		return
 	}
@@ -149,7 +149,7 @@ func (x *executor) checkHistory(e *work.Episode) {
 
 // checkCommitted: no activity starts for a step that is not committed.
 func (x *executor) checkCommitted(a *work.Activity) {
-	v, p := x.ref.Lookup(a.Instance)
+	v, p := x.ref.lookup(a.Instance)
 	if v == nil {
 		if !x.ref.gone[a.Instance] {
 			x.h.w.fail("%s: activity %d is handed out for an instance that is not committed", a.Instance, a.TaskID)

@@ -119,7 +119,7 @@ func (c *client) pauses(id string) {
 		c.c.sleep(w.upTo(500 * time.Millisecond))
 		err := c.try("suspend "+id, func(ctx context.Context, hub *taskhub.Hub) error {
 			err := hub.Suspend(ctx, id, "for a while")
-			if v, _ := c.c.ref.Lookup(id); err == nil && (v == nil || !held(v.Row.Status)) {
+			if v, _ := c.c.ref.lookup(id); err == nil && (v == nil || !held(v.Row.Status)) {
 				c.fail("acknowledged, and not in the bucket")
 			}
 			return err
@@ -160,7 +160,7 @@ func (c *client) kills(id string) {
 	c.c.sleep(w.upTo(2 * time.Second))
 	err := c.try("terminate "+id, func(ctx context.Context, hub *taskhub.Hub) error {
 		err := hub.Terminate(ctx, id, "enough", true)
-		if v, _ := c.c.ref.Lookup(id); err == nil && (v == nil || v.Row.Status != history.Terminated) {
+		if v, _ := c.c.ref.lookup(id); err == nil && (v == nil || v.Row.Status != history.Terminated) {
 			c.fail("acknowledged, and not in the bucket")
 		}
 		return err
@@ -180,7 +180,7 @@ func (c *client) kills(id string) {
 func (c *client) purges(id string) {
 	err := c.try("purge "+id, func(ctx context.Context, hub *taskhub.Hub) error {
 		err := hub.Purge(ctx, id)
-		if v, _ := c.c.ref.Lookup(id); err == nil && v != nil {
+		if v, _ := c.c.ref.lookup(id); err == nil && v != nil {
 			c.fail("acknowledged, and still in the bucket")
 		}
 		return err

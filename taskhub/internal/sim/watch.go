@@ -146,9 +146,9 @@ func (p *refPartition) history(v *core.View) ([]byte, error) {
 	return chunks, nil
 }
 
-// Lookup finds the committed state of an instance, in whatever partition it is; nil if
+// lookup finds the committed state of an instance, in whatever partition it is; nil if
 // there is none.
-func (r *Reference) Lookup(id string) (*core.View, *refPartition) {
+func (r *Reference) lookup(id string) (*core.View, *refPartition) {
 	var found *core.View
 	var in *refPartition
 	for n := range len(r.parts) {
@@ -171,6 +171,6 @@ func (r *Reference) Lookup(id string) (*core.View, *refPartition) {
 // hasRaised says whether the event with that payload was ever committed for the
 // instance.
 func (r *Reference) hasRaised(id, data string) bool {
-	v, p := r.Lookup(id)
+	v, p := r.lookup(id)
 	return v != nil && r.raised[fmt.Sprintf("%d/%d", p.n, v.Number)][data]
 }
