@@ -123,13 +123,14 @@ func startHost(ctx context.Context, root, logLevel string) (*host.Host, error) {
 
 // check says why the app does not run.
 func (e *environment) check() error {
-	for _, app := range e.host.Apps() {
-		if app.State == supervisor.Running {
-			return nil
-		}
+	apps := e.host.Apps()
+	if len(apps) == 0 {
+		return errors.New("the host found no function app")
+	}
+	if app := apps[0]; app.State != supervisor.Running {
 		return fmt.Errorf("function app %s is %s: %w", app.Name, app.State, app.LastError)
 	}
-	return errors.New("the host found no function app")
+	return nil
 }
 
 func (e *environment) hub() *taskhub.Hub { return e.host.Hub() }

@@ -21,8 +21,9 @@ func main() {
 		debug.SetGCPercent(400) // as durafunc start does
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command().ExecuteContext(ctx); err != nil {
+	err := command().ExecuteContext(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "durafunc-bench:", err)
 		os.Exit(1)
 	}
