@@ -47,6 +47,9 @@ const manifestKey = "hub.json"
 func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, name, leases string, partitions int, prepare func() error) (m *manifest, created bool, err error) {
 	b, err := readManifest(ctx, s, store)
 	if errors.Is(err, storage.ErrNotFound) {
+		if partitions < 1 {
+			return nil, false, fmt.Errorf("a hub has at least one partition, not %d", partitions)
+		}
 		if prepare != nil {
 			if err := prepare(); err != nil {
 				return nil, false, err

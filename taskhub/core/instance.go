@@ -71,12 +71,19 @@ type Waiter struct {
 	Done func(err error)
 }
 
+// touch says that the instance has changed and that this needs a commit.
 func (c *Core) touch(i *instance) {
+	c.mark(i)
+	c.needed = true
+}
+
+// mark says that the instance has changed in a way that can wait for a commit that has
+// another reason.
+func (c *Core) mark(i *instance) {
 	if !i.isDirty {
 		i.isDirty = true
 		c.dirty = append(c.dirty, i)
 	}
-	c.needed = true
 }
 
 // append adds an event to the history of the present execution.

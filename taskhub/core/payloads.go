@@ -82,6 +82,18 @@ func (c *Core) Collected(names []string) {
 	}
 }
 
+// Orphans are payload objects that owners of earlier epochs stored. Those that no
+// instance refers to never will be referred to: they are garbage from now on.
+func (c *Core) Orphans(now int64, names []string) {
+	for _, name := range names {
+		_, garbage := c.payloads.garbage[name]
+		if !garbage && len(c.payloads.owners[name]) == 0 {
+			c.payloads.garbage[name] = now
+			c.batch.Put(garbageKey(name), strconv.AppendInt(nil, now, 10))
+		}
+	}
+}
+
 func (c *Core) loadPayloads(int64) error {
 	for e, err := range c.state.Scan([]byte{keyPayload}, []byte{keyPayload + 1}) {
 		if err != nil {

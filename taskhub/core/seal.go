@@ -83,10 +83,10 @@ func (c *Core) write(i *instance) error {
 	i.saved = len(i.inbox)
 	for _, task := range i.newTasks {
 		t := i.open[task]
-		if t == nil || t.persisted {
+		if t == nil || t.persisted && !t.changed {
 			continue
 		}
-		t.persisted = true
+		t.persisted, t.changed = true, false
 		b, err := t.row.MarshalVT()
 		if err != nil {
 			return err

@@ -457,8 +457,11 @@ type OpenActivity struct {
 	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Input   *string                `protobuf:"bytes,3,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	// attempt counts dispatches as far as they are recorded.
-	Attempt       uint32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// attempt counts dispatches as far as they are recorded: from the second one on, so
+	// that it costs nothing as long as all goes well.
+	Attempt uint32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// deaths counts how often the app died under it.
+	Deaths        uint32 `protobuf:"varint,5,opt,name=deaths,proto3" json:"deaths,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -517,6 +520,13 @@ func (x *OpenActivity) GetInput() string {
 func (x *OpenActivity) GetAttempt() uint32 {
 	if x != nil {
 		return x.Attempt
+	}
+	return 0
+}
+
+func (x *OpenActivity) GetDeaths() uint32 {
+	if x != nil {
+		return x.Deaths
 	}
 	return 0
 }
@@ -1052,12 +1062,13 @@ const file_taskhub_core_state_proto_rawDesc = "" +
 	"\bactivity\x18\x01 \x01(\v2\x1e.durafunc.core.v1.OpenActivityH\x00R\bactivity\x123\n" +
 	"\x05timer\x18\x02 \x01(\v2\x1b.durafunc.core.v1.OpenTimerH\x00R\x05timer\x123\n" +
 	"\x05child\x18\x03 \x01(\v2\x1b.durafunc.core.v1.OpenChildH\x00R\x05childB\x06\n" +
-	"\x04kind\"{\n" +
+	"\x04kind\"\x93\x01\n" +
 	"\fOpenActivity\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x19\n" +
 	"\x05input\x18\x03 \x01(\tH\x00R\x05input\x88\x01\x01\x12\x18\n" +
-	"\aattempt\x18\x04 \x01(\rR\aattemptB\b\n" +
+	"\aattempt\x18\x04 \x01(\rR\aattempt\x12\x16\n" +
+	"\x06deaths\x18\x05 \x01(\rR\x06deathsB\b\n" +
 	"\x06_input\"\x1d\n" +
 	"\tOpenTimer\x12\x10\n" +
 	"\x03due\x18\x01 \x01(\x03R\x03due\"'\n" +

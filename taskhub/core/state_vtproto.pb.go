@@ -470,6 +470,11 @@ func (m *OpenActivity) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Deaths != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Deaths))
+		i--
+		dAtA[i] = 0x28
+	}
 	if m.Attempt != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Attempt))
 		i--
@@ -1215,6 +1220,9 @@ func (m *OpenActivity) SizeVT() (n int) {
 	}
 	if m.Attempt != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.Attempt))
+	}
+	if m.Deaths != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Deaths))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2713,6 +2721,25 @@ func (m *OpenActivity) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Attempt |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Deaths", wireType)
+			}
+			m.Deaths = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Deaths |= uint32(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

@@ -16,6 +16,7 @@ const startTask = -1
 type openTask struct {
 	row       *OpenTask
 	persisted bool
+	changed   bool      // row differs from what the state has
 	activity  *activity // the call that is out, if it is one
 }
 
@@ -101,6 +102,11 @@ func (c *Core) dispatch(i *instance, task int32, t *openTask, attempt, deaths in
 	t.activity = a
 	c.activities[a.token.Serial] = a
 	row := t.row.GetActivity()
+	if attempt > 1 {
+		row.Attempt, row.Deaths, t.changed = uint32(attempt), uint32(deaths), true
+		i.newTasks = append(i.newTasks, task)
+		c.mark(i)
+	}
 	c.effects.Work.Activities = append(c.effects.Work.Activities, &work.Activity{
 		Token: a.token, Instance: i.row.Id, Execution: i.row.Execution, TaskID: task,
 		Name: row.Name, Version: row.Version, Input: row.Input, Attempt: attempt,
@@ -135,7 +141,8 @@ func (c *Core) loadTasks(int64) error {
 func (c *Core) adoptTasks(i *instance) {
 	for _, task := range i.openTasks() {
 		if t := i.open[task]; t.row.GetActivity() != nil {
-			c.dispatch(i, task, t, int(t.row.GetActivity().Attempt)+1, 0)
+			row := t.row.GetActivity()
+			c.dispatch(i, task, t, max(1, int(row.Attempt))+1, int(row.Deaths))
 		}
 	}
 }

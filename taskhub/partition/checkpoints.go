@@ -31,6 +31,11 @@ type checkpoints struct {
 
 func (c *checkpoints) init(p *Partition, r *recovered) {
 	c.root, c.tag, c.pub = r.root, r.tag, r.pub
+	if r.fellBack { // the next root must name a checkpoint that is good as the one before
+		good := *r.root
+		good.Checkpoint, good.Previous = r.root.Previous, nil
+		c.root = &good
+	}
 	c.records, c.bytes = r.records, r.bytes
 	c.gc = garbage{cfg: &p.cfg, keep: r.root}
 }
@@ -79,7 +84,12 @@ func (c *checkpoints) start(p *Partition) {
 		if err == nil {
 			collected = c.gc.collect(p.ctx, garbage)
 		}
-		p.loop.Post(func() { c.taken(p, collected, err) })
+		orphans := c.gc.orphans
+		c.gc.orphans = nil
+		p.loop.Post(func() {
+			p.core.Orphans(p.now(), orphans)
+			c.taken(p, collected, err)
+		})
 	})
 }
 
@@ -164,6 +174,8 @@ type garbage struct {
 	// tables maps object names to the moment since which nothing refers to them.
 	tables map[string]time.Duration
 	bounds []bound
+	// orphans are payload objects of earlier epochs, to be told to the core once.
+	orphans []string
 	// nextSlot is the lowest log slot that may exist; 0: not known yet.
 	nextSlot uint64
 }

@@ -18,6 +18,8 @@ type recovered struct {
 	tag  storage.Tag
 	db   checkpoint.DB
 	pub  *checkpoint.Publisher
+	// fellBack: the newest checkpoint is damaged, the one before it was used.
+	fellBack bool
 	// replayed counts log records and bytes since the checkpoint.
 	records, bytes int
 }
@@ -61,6 +63,7 @@ func (c *Config) restore(ctx context.Context, r *recovered) error {
 	if before := c.restoreFrom(ctx, r, r.root.Previous); before != nil {
 		return errors.Join(err, before)
 	}
+	r.fellBack = true
 	return nil
 }
 

@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,8 +12,8 @@ import (
 )
 
 // sweep finds, once per owner, what earlier owners left: tables that the root does not
-// name, and the first slot of the log. Their grace begins now, since nobody knows when
-// they stopped being named.
+// name, payloads whose commit never came, and the first slot of the log. Their grace
+// begins now, since nobody knows when they stopped being named.
 func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
 	if g.swept {
 		return nil
@@ -28,6 +29,15 @@ func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
 		name := strings.TrimPrefix(e.Key, prefix)
 		if _, noted := g.tables[name]; !noted && !named[name] {
 			g.tables[name] = now
+		}
+	}
+	for e, err := range g.cfg.Store.List(ctx, g.cfg.payloadPrefix(), "") {
+		if err != nil {
+			return err
+		}
+		name := strings.TrimPrefix(e.Key, g.cfg.payloadPrefix())
+		if epoch, _, ok := strings.Cut(name, "-"); ok && epoch != strconv.FormatUint(g.keep.Epoch, 10) {
+			g.orphans = append(g.orphans, name)
 		}
 	}
 	for e, err := range g.cfg.Store.List(ctx, g.cfg.log().Prefix, "") {
