@@ -10,7 +10,7 @@ import (
 
 // procFile is a path in the proc file system.
 func procFile(pid int, name string) string {
-	return filepath.Join("/proc", strconv.Itoa(pid), name)
+	return "/proc/" + strconv.Itoa(pid) + "/" + name
 }
 
 // processes lists the ids of all processes; none where there is no proc file system.
