@@ -59,8 +59,9 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, instance string, err 
 	case r.Context().Err() != nil:
 		// The client has left; nobody reads the answer.
 	case errors.Is(err, taskhub.ErrUnavailable):
-		// Only this error says that nothing was done, so only it invites a retry.
-		a.Log.Debug("request not accepted", "instance", instance, "error", err)
+		// The request was not answered: not taken, or taken when the partition stopped.
+		// It can be sent again; what was done already shows in the next answer.
+		a.Log.Debug("request not answered", "instance", instance, "error", err)
 		setRetryAfter(w, retryUnavailable)
 		writeError(w, http.StatusServiceUnavailable, errorBody{Message: "The task hub is unavailable; try again", ExceptionType: "Unavailable"})
 	default:
