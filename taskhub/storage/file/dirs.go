@@ -24,6 +24,13 @@ type dirHandle struct {
 	*os.File
 	refs    int
 	evicted bool
+	spare   spareFile
+}
+
+// Close closes the directory and what was prepared in it.
+func (h *dirHandle) Close() error {
+	h.spare.close()
+	return h.File.Close()
 }
 
 // openDir returns the directory at path, which lies in the store, and makes it if

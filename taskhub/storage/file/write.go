@@ -39,7 +39,14 @@ func (s *Store) create(path string, body []byte) error {
 			return verdict(err)
 		}
 		err = s.createIn(dir, path, body)
-		s.dirs.release(dir)
+		if err == nil && !s.noUnnamed.Load() && dir.spare.due() {
+			go func() {
+				dir.spare.prepare(dir.File)
+				s.dirs.release(dir)
+			}()
+		} else {
+			s.dirs.release(dir)
+		}
 		if errors.Is(err, fs.ErrNotExist) && attempt == 0 {
 			s.dirs.forget(dirPath)
 			continue
@@ -52,7 +59,7 @@ func (s *Store) create(path string, body []byte) error {
 func (s *Store) createIn(dir *dirHandle, path string, body []byte) error {
 	err := errUnsupported
 	if !s.noUnnamed.Load() {
-		if err = linkUnnamed(dir.File, path, body); errors.Is(err, errUnsupported) {
+		if err = linkUnnamed(dir, path, body); errors.Is(err, errUnsupported) {
 			s.noUnnamed.Store(true)
 		}
 	}

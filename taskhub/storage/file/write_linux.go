@@ -16,11 +16,9 @@ import (
 //
 // It makes its system calls itself: an os.File costs allocations and a poller
 // registration, and this is the hot path of every commit.
-func linkUnnamed(dir *os.File, path string, body []byte) error {
+func linkUnnamed(dir *dirHandle, path string, body []byte) error {
 	dirFD := int(dir.Fd())
-	fd, err := retry(func() (int, error) {
-		return unix.Openat(dirFD, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, filePerm)
-	})
+	fd, err := dir.spare.take(dir.File)
 	switch err {
 	case nil:
 	case unix.EOPNOTSUPP, unix.EISDIR, unix.EINVAL:

@@ -8,7 +8,14 @@ import (
 )
 
 // linkUnnamed is a Linux feature; elsewhere linkTemp does the work.
-func linkUnnamed(*os.File, string, []byte) error { return errUnsupported }
+func linkUnnamed(*dirHandle, string, []byte) error { return errUnsupported }
+
+// spareFile is a Linux feature too.
+type spareFile struct{}
+
+func (*spareFile) due() bool        { return false }
+func (*spareFile) prepare(*os.File) {}
+func (*spareFile) close()           {}
 
 // syncData makes the content of f durable.
 func syncData(f *os.File) error { return f.Sync() }
