@@ -194,7 +194,7 @@ func (h *Hub) run(session *lease.Session) {
 			return
 		}
 		h.opts.Log.Warn("session lost, joining again", "hub", h.opts.Name, "session", session.ID())
-		for attempt := 0; ; attempt++ {
+		for {
 			next, err := h.openSession(h.ctx)
 			if err == nil {
 				session = next

@@ -69,7 +69,10 @@ func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte
 			// meanwhile. Only under a lease that never ended is it ours (E§C3).
 			return guard.Await(ctx)
 		case errors.Is(err, storage.ErrConflict):
-			return l.inspect(ctx, key, record)
+			if err := l.inspect(ctx, key, record); err != nil {
+				return err
+			}
+			return guard.Await(ctx) // ours from an earlier attempt: the same holds
 		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
 			return err
 		}

@@ -82,9 +82,6 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 // Epoch is the epoch under which the partition is owned.
 func (p *Partition) Epoch() uint64 { return p.epoch }
 
-// Index is the partition's number.
-func (p *Partition) Index() int { return p.cfg.Partition }
-
 // Done fires when the partition has stopped serving; Err then says why.
 func (p *Partition) Done() sched.Signal { return p.done }
 
