@@ -254,7 +254,9 @@ func (h *Hub) serve(ctx context.Context, session *lease.Session, n int, first sc
 		if err == nil {
 			attempt = 0
 			first.Fire()
-			h.set(n, owned{part: part, state: Serving})
+			if !h.set(n, owned{part: part, state: Serving}) {
+				part.Abandon(ErrStopped) // Stop did not see it among those to be stopped
+			}
 			// The right code may have been put back while nobody served the partition.
 			part.Do(reconsider, func(error) {})
 			h.resendTo(n)
@@ -314,13 +316,16 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 
 func partitionPrefix(n int) string { return fmt.Sprintf("p/%02d/", n) }
 
-func (h *Hub) set(n int, o owned) {
+// set records what this host does with partition n, and says whether the hub goes on.
+func (h *Hub) set(n int, o owned) bool {
 	o.changed = h.opts.Sched.NewSignal()
 	h.mu.Lock()
 	before := h.parts[n].changed
 	h.parts[n] = o
+	stopping := h.stopping
 	h.mu.Unlock()
 	before.Fire()
+	return !stopping
 }
 
 func (h *Hub) isStopping() bool {
