@@ -37,7 +37,8 @@ type Entry struct {
 // verdicts. Any other error of Create or Replace leaves the outcome unknown: the
 // write was applied, will be applied later, or never is. It is resolved by sending
 // the same bytes again until nil or ErrConflict, and only then by reading
-// (E§A5.3: a third of "not there" writes landed later).
+// (E§A5.3: a third of "not there" writes landed later). ErrExpired is such an error too,
+// but for the one attempt that got it: see Until.
 type Store interface {
 	// Get returns the object and its tag, or ErrNotFound.
 	Get(ctx context.Context, key string) ([]byte, Tag, error)

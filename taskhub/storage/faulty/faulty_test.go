@@ -266,3 +266,25 @@ func TestOnlyAndDrawn(t *testing.T) {
 		}
 	}
 }
+
+// TestLateWriteKeepsItsDeadline: a write that is under way carries the moment after which
+// the store refuses it, however late it lands.
+func TestLateWriteKeepsItsDeadline(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	inner := memory.NewWithClock(func() time.Time { return now })
+	s := faulty.New(inner, func(faulty.Op, string) faulty.Fault { return faulty.FailLate })
+	ctx := storage.Until(t.Context(), now.Add(10*time.Second))
+	for _, key := range []string{"in-time", "too-late"} {
+		if _, err := s.Create(ctx, key, []byte("x")); !errors.Is(err, faulty.ErrInjected) {
+			t.Fatal(err)
+		}
+		s.ApplyLate()
+		now = now.Add(10 * time.Second)
+	}
+	if _, _, err := inner.Get(t.Context(), "in-time"); err != nil {
+		t.Errorf("the write that landed in time: %v", err)
+	}
+	if _, _, err := inner.Get(t.Context(), "too-late"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("the write that landed too late: %v", err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -20,15 +21,23 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) (storage.Ta
 	if err := check(ctx, key, body); err != nil {
 		return "", fail("create", key, err)
 	}
-	if err := s.create(s.path(key), body); err != nil {
+	sum := sumOf(body)
+	err := s.create(s.path(key), body, sum)
+	for errors.Is(err, errTorn) {
+		if err = s.discard(ctx, key); err == nil {
+			err = s.create(s.path(key), body, sum)
+		}
+	}
+	if err != nil {
 		return "", fail("create", key, err)
 	}
-	return tagOf(body), nil
+	return sum.tag(), nil
 }
 
 // create links body to path and syncs the name, in a directory that may have to be
 // made first, or made again: somebody may have removed a hub under our handle.
-func (s *Store) create(path string, body []byte) error {
+// errTorn means that a power cut left something at path, to be discarded.
+func (s *Store) create(path string, body []byte, sum digest) error {
 	dirPath := filepath.Dir(path)
 	for attempt := 0; ; attempt++ {
 		dir, err := s.openDir(dirPath)
@@ -38,7 +47,7 @@ func (s *Store) create(path string, body []byte) error {
 		if err != nil {
 			return verdict(err)
 		}
-		err = s.createIn(dir, path, body)
+		err = s.createIn(dir, path, body, sum)
 		if err == nil && !s.noUnnamed.Load() && dir.spare.due() {
 			go func() {
 				dir.spare.prepare(dir.File)
@@ -56,28 +65,36 @@ func (s *Store) create(path string, body []byte) error {
 }
 
 // createIn returns nil once body is durable under path.
-func (s *Store) createIn(dir *dirHandle, path string, body []byte) error {
+func (s *Store) createIn(dir *dirHandle, path string, body []byte, sum digest) error {
 	err := errUnsupported
 	if !s.noUnnamed.Load() {
-		if err = linkUnnamed(dir, path, body); errors.Is(err, errUnsupported) {
+		if err = linkUnnamed(dir, path, body, sum, s.oneSync); errors.Is(err, errUnsupported) {
 			s.noUnnamed.Store(true)
 		}
 	}
 	if errors.Is(err, errUnsupported) {
-		err = s.linkTemp(path, body)
+		if err = s.linkTemp(path, body); err == nil {
+			err = syncDir(dir.File)
+		}
 	}
-	exists := errors.Is(err, fs.ErrExist)
-	if err != nil && !exists {
+	if errors.Is(err, fs.ErrExist) {
+		return conflict(dir, path)
+	}
+	if err != nil {
 		return verdict(err)
 	}
-	// Sync before a conflict is told, too. The object may be our own, of an
-	// attempt that failed at this very place, and the caller will take a
-	// conflict with itself for an acknowledgement.
-	if err := syncDir(dir.File); err != nil {
-		return err
+	return nil
+}
+
+// conflict makes durable what exists at path before it says storage.ErrConflict. The
+// object may be our own, of an attempt whose sync failed, and the caller will take
+// a conflict with itself for an acknowledgement.
+func conflict(dir *dirHandle, path string) error {
+	if err := settle(path); err != nil && !absent(err) {
+		return verdict(err)
 	}
-	if !exists {
-		return nil
+	if err := syncDir(dir.File); err != nil { // its writer may have no marks
+		return err
 	}
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
 		return fmt.Errorf("%w: %s is a folder of other objects", storage.ErrInvalidKey, path)
@@ -87,12 +104,15 @@ func (s *Store) createIn(dir *dirHandle, path string, body []byte) error {
 
 // linkTemp is linkUnnamed for any file system with hard links: one directory
 // operation more, and a leftover if the process dies in between.
-func (s *Store) linkTemp(path string, body []byte) error {
+func (s *Store) linkTemp(ctx context.Context, path string, body []byte) error {
 	tmp, err := s.writeTemp(body)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp)
+	if err := inTime(ctx); err != nil {
+		return err
+	}
 	return os.Link(tmp, path)
 }
 
@@ -106,45 +126,53 @@ func (s *Store) Replace(ctx context.Context, key string, old storage.Tag, body [
 		return "", fail("replace", key, err)
 	}
 	defer unlock()
-	if err := s.replace(key, old, body); err != nil {
+	if err := s.replace(ctx, key, old, body); err != nil {
 		return "", fail("replace", key, err)
 	}
 	return tagOf(body), nil
 }
 
 // replace is called under the lock of the key.
-func (s *Store) replace(key string, old storage.Tag, body []byte) error {
-	_, tag, err := s.read(key)
-	if errors.Is(err, storage.ErrNotFound) {
+func (s *Store) replace(ctx context.Context, key string, old storage.Tag, body []byte) error {
+	path := s.path(key)
+	_, sum, err := read(path)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, errTorn) {
 		return storage.ErrConflict
 	}
 	if err != nil {
 		return err
 	}
-	path := s.path(key)
 	dir, err := s.openDir(filepath.Dir(path))
 	if err != nil {
 		return verdict(err)
 	}
 	defer s.dirs.release(dir)
-	if tag == old {
+	if sum.tag() == old {
 		tmp, err := s.writeTemp(body)
 		if err != nil {
 			return verdict(err)
 		}
-		if err := os.Rename(tmp, path); err != nil {
+		err = inTime(ctx)
+		if err == nil {
+			err = os.Rename(tmp, path)
+		}
+		if err != nil {
 			os.Remove(tmp)
 			return verdict(err)
 		}
 	}
-	if err := syncDir(dir.File); err != nil { // before a conflict too, see createIn
+	if err := syncDir(dir.File); err != nil { // before a conflict too, see there
 		return err
 	}
-	if tag != old {
+	if sum.tag() != old {
 		return storage.ErrConflict
 	}
 	return nil
 }
+
+// inTime refuses what comes after the moment of storage.Until. It is asked when the bytes
+// are on disk, right before the one call that gives them their name.
+func inTime(ctx context.Context) error { return storage.CheckDeadline(ctx, time.Now()) }
 
 // writeTemp writes body to a new file in ~tmp, its data durable, and returns its
 // path. The name holds the process and a counter; O_EXCL settles the rest.

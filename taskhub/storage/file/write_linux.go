@@ -1,6 +1,7 @@
 package file
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -10,13 +11,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// linkUnnamed writes body to an unnamed file in dir, makes it durable and gives it
-// the name of path. The name is not durable yet. Errors: fs.ErrExist,
-// errUnsupported, fs.ErrNotExist if dir has been removed, and what the disk says.
+// linkUnnamed makes body durable under path, by way of an unnamed file in dir. Errors:
+// fs.ErrExist, errUnsupported, fs.ErrNotExist if dir has been removed, and what the
+// disk says. After an error of the last sync the file has its name and keeps its mark.
+//
+// oneSync is for file systems on which the sync of a file that was just linked makes
+// the name durable too:
+//
+//   - ext4 with a journal: ext4_link changes the inode (its link count) and the
+//     directory under one handle, and ext4_sync_file waits for the commit of the
+//     inode's last transaction (i_sync_tid; fs/ext4/namei.c, fsync.c).
+//   - ext4 without one: ext4_add_entry sets EXT4_STATE_NEWENTRY, for which
+//     ext4_sync_parent writes the directory after the inode. (A sync of the
+//     directory alone leaves an unnamed file's link count of 0 on disk there, and
+//     e2fsck takes the name away again; so the file is synced last in any case.)
+//   - xfs: xfs_link logs inode and directory in one transaction, and xfs_file_fsync
+//     forces the log up to the inode's last one (ili_commit_seq).
 //
 // It makes its system calls itself: an os.File costs allocations and a poller
 // registration, and this is the hot path of every commit.
-func linkUnnamed(dir *dirHandle, path string, body []byte) error {
+func linkUnnamed(dir *dirHandle, path string, body []byte, sum digest, oneSync bool) error {
 	dirFD := int(dir.Fd())
 	fd, err := dir.spare.take(dir.File)
 	switch err {
@@ -38,14 +52,27 @@ func linkUnnamed(dir *dirHandle, path string, body []byte) error {
 		}
 		rest = rest[n:]
 	}
-	if _, err := retry(func() (int, error) { return 0, unix.Fdatasync(fd) }); err != nil {
-		return &fs.PathError{Op: "fdatasync", Path: path, Err: err}
+	marked := oneSync && setMark(fd, sum.mark()) == nil
+	if !marked {
+		if _, err := retry(func() (int, error) { return 0, unix.Fdatasync(fd) }); err != nil {
+			return &fs.PathError{Op: "fdatasync", Path: path, Err: err}
+		}
 	}
 	if err := linkFD(fd, dirFD, filepath.Base(path)); err != nil {
 		if errors.Is(err, errUnsupported) {
 			return err
 		}
 		return &fs.PathError{Op: "link", Path: path, Err: err}
+	}
+	if _, err := retry(func() (int, error) { return 0, unix.Fsync(fd) }); err != nil {
+		return &fs.PathError{Op: "fsync", Path: path, Err: err}
+	}
+	if marked {
+		// Not synced: a mark that a power cut brings back matches its file.
+		_ = clearMark(fd)
+	}
+	if !oneSync {
+		return syncDir(dir.File)
 	}
 	return nil
 }

@@ -3,12 +3,13 @@
 package file
 
 import (
+	"context"
 	"os"
 	"runtime"
 )
 
 // linkUnnamed is a Linux feature; elsewhere linkTemp does the work.
-func linkUnnamed(*dirHandle, string, []byte) error { return errUnsupported }
+func linkUnnamed(context.Context, *dirHandle, string, []byte) error { return errUnsupported }
 
 // spareFile is a Linux feature too.
 type spareFile struct{}

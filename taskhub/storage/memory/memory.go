@@ -45,8 +45,9 @@ var _ storage.Store = (*Store)(nil)
 // New returns an empty store that stamps objects with the wall clock.
 func New() *Store { return NewWithClock(time.Now) }
 
-// NewWithClock returns an empty store whose Entry.Modified comes from now, which
-// must be safe for concurrent use. A simulator passes its virtual clock.
+// NewWithClock returns an empty store whose Entry.Modified, and whose word on what has
+// expired, come from now, which must be safe for concurrent use. A simulator passes its
+// virtual clock.
 func NewWithClock(now func() time.Time) *Store {
 	return &Store{now: now, objects: make(map[string]object)}
 }
@@ -76,6 +77,9 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) (storage.Ta
 	o := s.newObject(body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := storage.CheckDeadline(ctx, s.now()); err != nil {
+		return "", fail("create", key, err)
+	}
 	if _, ok := s.objects[key]; ok {
 		return "", fail("create", key, storage.ErrConflict)
 	}
@@ -96,6 +100,9 @@ func (s *Store) Replace(ctx context.Context, key string, old storage.Tag, body [
 	o := s.newObject(body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := storage.CheckDeadline(ctx, s.now()); err != nil {
+		return "", fail("replace", key, err)
+	}
 	if cur, ok := s.objects[key]; !ok || cur.tag != old {
 		return "", fail("replace", key, storage.ErrConflict)
 	}
@@ -110,6 +117,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := storage.CheckDeadline(ctx, s.now()); err != nil {
+		return fail("delete", key, err)
+	}
 	if at, ok := slices.BinarySearch(s.keys, key); ok {
 		s.keys = slices.Delete(s.keys, at, at+1)
 		delete(s.objects, key)

@@ -21,8 +21,16 @@ type store struct {
 	prefix string
 }
 
-// String names the kind of the inner store, for messages about it.
-func (s *store) String() string { return fmt.Sprintf("%T", s.inner) }
+// String names the inner store, for messages about it.
+func (s *store) String() string {
+	if named, ok := s.inner.(fmt.Stringer); ok {
+		return named.String()
+	}
+	return fmt.Sprintf("%T", s.inner)
+}
+
+// Unwrap returns the inner store.
+func (s *store) Unwrap() storage.Store { return s.inner }
 
 func (s *store) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
 	return s.inner.Get(ctx, s.prefix+key)

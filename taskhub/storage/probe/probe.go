@@ -83,9 +83,6 @@ func newProbe(store storage.Store, prefix string) *probe {
 	if s, ok := store.(fmt.Stringer); ok {
 		p.name = s.String()
 	}
-	if s, ok := store.(fmt.Stringer); ok {
-		p.name = s.String()
-	}
 	return p
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -83,8 +84,8 @@ func (s *Store) fail(verb, key string, err error) error {
 	return e
 }
 
-// failResponse reads the answer to a request of our own.
-func (s *Store) failResponse(verb, key string, resp *http.Response) error {
+// failResponse reads the answer to a request of our own, whose signature was good for v.
+func (s *Store) failResponse(verb, key string, resp *http.Response, v validity) error {
 	e := s.newError(verb, key)
 	e.Status = resp.StatusCode
 	e.RequestID = resp.Header.Get("X-Amz-Request-Id")
@@ -99,7 +100,21 @@ func (s *Store) failResponse(verb, key string, resp *http.Response) error {
 		e.Message = strings.TrimSpace(e.Message + " the bucket is in region " + region)
 	}
 	e.Err = e.verdict()
+	if v.whole > 0 && errors.Is(e.Err, storage.ErrDenied) && expired(resp, v) {
+		e.Err = storage.ErrExpired
+	}
 	return e
+}
+
+// expired says whether a refusal is for the age of the signature. Stores have no code of
+// their own for it (MinIO and AWS say AccessDenied), but they date their refusal: whatever
+// else may be wrong shows at the next attempt, which has a fresh signature.
+func expired(resp *http.Response, v validity) bool {
+	date, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		date = time.Now()
+	}
+	return !date.Before(v.end())
 }
 
 // failSDK translates an error of the SDK's client; nil stays nil.

@@ -47,14 +47,21 @@ func newHTTPClient() *awshttp.BuildableClient {
 	})
 }
 
+// Names of headers, in the form that net/http keeps them.
+const (
+	ifMatch        = "If-Match"
+	ifNoneMatch    = "If-None-Match"
+	checksumHeader = "X-Amz-Checksum-Crc32c"
+)
+
 // Create implements storage.Store.
 func (s *Store) Create(ctx context.Context, key string, body []byte) (storage.Tag, error) {
-	return s.put(ctx, "create", key, "If-None-Match", "*", body)
+	return s.put(ctx, "create", key, ifNoneMatch, "*", body)
 }
 
 // Replace implements storage.Store.
 func (s *Store) Replace(ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
-	return s.put(ctx, "replace", key, "If-Match", `"`+string(old)+`"`, body)
+	return s.put(ctx, "replace", key, ifMatch, `"`+string(old)+`"`, body)
 }
 
 // put sends one conditional PUT, once.
@@ -66,10 +73,25 @@ func (s *Store) put(ctx context.Context, verb, key, condition, value string, bod
 		// No object has an empty tag, and some stores take an empty If-Match for none.
 		return "", s.fail(verb, key, storage.ErrConflict)
 	}
-	req, err := s.signed(ctx, key, condition, value, body)
+	var v validity
+	var req *http.Request
+	var err error
+	if at, ok := storage.Deadline(ctx); ok {
+		if v, err = validUntil(time.Now().Round(0), at, s.clock.behind()); err == nil {
+			req, err = s.presignedPut(ctx, key, condition, value, body, v)
+		}
+	} else {
+		req, err = s.signedPut(ctx, key, condition, value, body)
+	}
 	if err != nil {
 		return "", s.fail(verb, key, err)
 	}
+	return s.send(verb, key, req, v)
+}
+
+// send sends a PUT and reads the answer. v is for how long its signature is good, zero if
+// that has no end.
+func (s *Store) send(verb, key string, req *http.Request, v validity) (storage.Tag, error) {
 	// Not http.Client: a redirect would need another signature.
 	resp, err := s.transport.RoundTrip(req)
 	if err != nil {
@@ -77,9 +99,9 @@ func (s *Store) put(ctx context.Context, verb, key, condition, value string, bod
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", s.failResponse(verb, key, resp)
+		return "", s.failResponse(verb, key, resp, v)
 	}
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain)); err != nil {
+	if err := drain(resp); err != nil {
 		return "", s.fail(verb, key, err)
 	}
 	tag := tagOf(resp.Header.Get("ETag"))
@@ -89,18 +111,16 @@ func (s *Store) put(ctx context.Context, verb, key, condition, value string, bod
 	return tag, nil
 }
 
-// signed builds the request. The body is signed, so that no proxy or gateway can
-// store other bytes than ours, and its CRC-32C is kept by the store, which verifies
-// it on arrival and gives it back to Get.
-func (s *Store) signed(ctx context.Context, key, condition, value string, body []byte) (*http.Request, error) {
-	creds, err := s.creds.Retrieve(ctx)
-	if err != nil {
-		return nil, &credentialsError{err}
-	}
-	sum := sha256.Sum256(body)
-	payloadHash := hex.EncodeToString(sum[:])
-	crc := binary.BigEndian.AppendUint32(make([]byte, 0, 4), crc32.Checksum(body, castagnoli))
+// drain reads an answer to its end, where its connection becomes free.
+func drain(resp *http.Response) error {
+	_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxDrain))
+	return err
+}
 
+// newPut builds the request but for its signature. The CRC-32C of the body is kept by the
+// store, which verifies it on arrival and gives it back to Get.
+func (s *Store) newPut(ctx context.Context, key, condition, value string, body []byte) *http.Request {
+	crc := binary.BigEndian.AppendUint32(make([]byte, 0, 4), crc32.Checksum(body, castagnoli))
 	req := (&http.Request{
 		Method: http.MethodPut,
 		URL:    s.objectURL(key),
@@ -108,10 +128,9 @@ func (s *Store) signed(ctx context.Context, key, condition, value string, body [
 		Proto:  "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(body)),
 		Header: http.Header{
-			condition:               {value},
-			"Content-Type":          {"application/octet-stream"},
-			"X-Amz-Content-Sha256":  {payloadHash},
-			"X-Amz-Checksum-Crc32c": {base64.StdEncoding.EncodeToString(crc)},
+			condition:      {value},
+			"Content-Type": {"application/octet-stream"},
+			checksumHeader: {base64.StdEncoding.EncodeToString(crc)},
 		},
 	}).WithContext(ctx)
 	if len(body) > 0 {
@@ -122,6 +141,20 @@ func (s *Store) signed(ctx context.Context, key, condition, value string, body [
 	} else {
 		req.Body = http.NoBody
 	}
+	return req
+}
+
+// signedPut builds a request with a signature in its header. The body is signed, so that
+// no proxy or gateway can store other bytes than ours.
+func (s *Store) signedPut(ctx context.Context, key, condition, value string, body []byte) (*http.Request, error) {
+	creds, err := s.creds.Retrieve(ctx)
+	if err != nil {
+		return nil, &credentialsError{err}
+	}
+	sum := sha256.Sum256(body)
+	payloadHash := hex.EncodeToString(sum[:])
+	req := s.newPut(ctx, key, condition, value, body)
+	req.Header["X-Amz-Content-Sha256"] = []string{payloadHash}
 	if err := s.signer.SignHTTP(ctx, creds, req, payloadHash, "s3", s.region, time.Now()); err != nil {
 		return nil, err
 	}

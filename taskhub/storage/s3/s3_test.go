@@ -72,7 +72,7 @@ func everyVerb(ctx context.Context, s storage.Store) map[string]error {
 }
 
 func isVerdict(err error) bool {
-	for _, v := range []error{storage.ErrNotFound, storage.ErrConflict, storage.ErrDenied, storage.ErrInvalidKey, storage.ErrTooLarge, s3.ErrNoBucket} {
+	for _, v := range []error{storage.ErrNotFound, storage.ErrConflict, storage.ErrDenied, storage.ErrInvalidKey, storage.ErrTooLarge, storage.ErrExpired, s3.ErrNoBucket} {
 		if errors.Is(err, v) {
 			return true
 		}

@@ -55,6 +55,9 @@ func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 		{"KeysOfEveryForm", keyForms},
 		{"InvalidKeysAreRefused", invalidKeys},
 		{"CancelledContext", cancelledContext},
+		{"ExpiredDeadline", expiredDeadline},
+		{"DeadlineToCome", deadlineToCome},
+		{"ExpiredIsNoVerdict", deadlineRenewed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), timeout)
