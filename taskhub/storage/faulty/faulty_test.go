@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/storage/faulty"
