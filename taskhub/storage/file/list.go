@@ -77,6 +77,10 @@ func (l *lister) walk(folder string) error {
 		if err != nil {
 			return verdict(err)
 		}
+		if torn(l.store.path(key)) {
+			l.store.discard(l.ctx, key)
+			continue
+		}
 		if !l.yield(storage.Entry{Key: key, Size: info.Size(), Modified: info.ModTime()}, nil) {
 			return errStopped
 		}

@@ -22,10 +22,10 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) (storage.Ta
 		return "", fail("create", key, err)
 	}
 	sum := sumOf(body)
-	err := s.create(s.path(key), body, sum)
+	err := s.create(ctx, s.path(key), body, sum)
 	for errors.Is(err, errTorn) {
 		if err = s.discard(ctx, key); err == nil {
-			err = s.create(s.path(key), body, sum)
+			err = s.create(ctx, s.path(key), body, sum)
 		}
 	}
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) (storage.Ta
 // create links body to path and syncs the name, in a directory that may have to be
 // made first, or made again: somebody may have removed a hub under our handle.
 // errTorn means that a power cut left something at path, to be discarded.
-func (s *Store) create(path string, body []byte, sum digest) error {
+func (s *Store) create(ctx context.Context, path string, body []byte, sum digest) error {
 	dirPath := filepath.Dir(path)
 	for attempt := 0; ; attempt++ {
 		dir, err := s.openDir(dirPath)
@@ -47,7 +47,7 @@ func (s *Store) create(path string, body []byte, sum digest) error {
 		if err != nil {
 			return verdict(err)
 		}
-		err = s.createIn(dir, path, body, sum)
+		err = s.createIn(ctx, dir, path, body, sum)
 		if err == nil && !s.noUnnamed.Load() && dir.spare.due() {
 			go func() {
 				dir.spare.prepare(dir.File)
@@ -65,15 +65,15 @@ func (s *Store) create(path string, body []byte, sum digest) error {
 }
 
 // createIn returns nil once body is durable under path.
-func (s *Store) createIn(dir *dirHandle, path string, body []byte, sum digest) error {
+func (s *Store) createIn(ctx context.Context, dir *dirHandle, path string, body []byte, sum digest) error {
 	err := errUnsupported
 	if !s.noUnnamed.Load() {
-		if err = linkUnnamed(dir, path, body, sum, s.oneSync); errors.Is(err, errUnsupported) {
+		if err = linkUnnamed(ctx, dir, path, body, sum, s.oneSync); errors.Is(err, errUnsupported) {
 			s.noUnnamed.Store(true)
 		}
 	}
 	if errors.Is(err, errUnsupported) {
-		if err = s.linkTemp(path, body); err == nil {
+		if err = s.linkTemp(ctx, path, body); err == nil {
 			err = syncDir(dir.File)
 		}
 	}
@@ -129,11 +129,17 @@ func (s *Store) Replace(ctx context.Context, key string, old storage.Tag, body [
 	if err := s.replace(ctx, key, old, body); err != nil {
 		return "", fail("replace", key, err)
 	}
-	return tagOf(body), nil
+	return sumOf(body).tag(), nil
 }
 
 // replace is called under the lock of the key.
 func (s *Store) replace(ctx context.Context, key string, old storage.Tag, body []byte) error {
+	if err := inTime(ctx); err != nil { // whatever stands there
+		return err
+	}
+	if err := inTime(ctx); err != nil {
+		return err // before any verdict on the key
+	}
 	path := s.path(key)
 	_, sum, err := read(path)
 	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, errTorn) {
@@ -171,7 +177,7 @@ func (s *Store) replace(ctx context.Context, key string, old storage.Tag, body [
 }
 
 // inTime refuses what comes after the moment of storage.Until. It is asked when the bytes
-// are on disk, right before the one call that gives them their name.
+// are written, right before the one call that gives them their name.
 func inTime(ctx context.Context) error { return storage.CheckDeadline(ctx, time.Now()) }
 
 // writeTemp writes body to a new file in ~tmp, its data durable, and returns its

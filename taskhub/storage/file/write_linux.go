@@ -30,7 +30,7 @@ import (
 //
 // It makes its system calls itself: an os.File costs allocations and a poller
 // registration, and this is the hot path of every commit.
-func linkUnnamed(dir *dirHandle, path string, body []byte, sum digest, oneSync bool) error {
+func linkUnnamed(ctx context.Context, dir *dirHandle, path string, body []byte, sum digest, oneSync bool) error {
 	dirFD := int(dir.Fd())
 	fd, err := dir.spare.take(dir.File)
 	switch err {
@@ -57,6 +57,9 @@ func linkUnnamed(dir *dirHandle, path string, body []byte, sum digest, oneSync b
 		if _, err := retry(func() (int, error) { return 0, unix.Fdatasync(fd) }); err != nil {
 			return &fs.PathError{Op: "fdatasync", Path: path, Err: err}
 		}
+	}
+	if err := inTime(ctx); err != nil {
+		return err
 	}
 	if err := linkFD(fd, dirFD, filepath.Base(path)); err != nil {
 		if errors.Is(err, errUnsupported) {

@@ -9,7 +9,9 @@ import (
 )
 
 // linkUnnamed is a Linux feature; elsewhere linkTemp does the work.
-func linkUnnamed(context.Context, *dirHandle, string, []byte) error { return errUnsupported }
+func linkUnnamed(context.Context, *dirHandle, string, []byte, digest, bool) error {
+	return errUnsupported
+}
 
 // spareFile is a Linux feature too.
 type spareFile struct{}
