@@ -14,12 +14,13 @@ import (
 
 // Cluster is a task hub with its hosts, its bucket and its auditor.
 type Cluster struct {
-	w      *World
-	env    *Host // the world outside: clients, and whoever kills hosts
-	plan   *Plan
-	bucket *Bucket
-	ref    *Reference
-	slots  []*slot
+	w       *World
+	env     *Host // the world outside: clients, and whoever kills hosts
+	plan    *Plan
+	bucket  *Bucket
+	network *Network
+	ref     *Reference
+	slots   []*slot
 }
 
 // slot is one machine: it runs one host process after another.
@@ -35,6 +36,8 @@ type slot struct {
 // NewCluster makes the cluster of a plan. No host runs yet.
 func NewCluster(w *World, plan *Plan) *Cluster {
 	c := &Cluster{w: w, env: w.NewHost("world", 0), plan: plan, bucket: NewBucket(w)}
+	c.network = NewNetwork(w)
+	c.network.FreshAddresses = plan.FreshAddresses
 	c.ref = NewReference(w, c.bucket)
 	for n := range plan.Hosts {
 		s := &slot{c: c, name: fmt.Sprintf("host%d", n)}

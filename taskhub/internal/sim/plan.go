@@ -21,14 +21,19 @@ type Plan struct {
 	Pause             time.Duration // between a client's rounds, at most
 	Mischief          Mischief
 	Weather           Weather // outside of storms
+	Net               NetWeather
 	// Stormy is how long faults go on. Then everything heals.
 	Stormy time.Duration
 	// Mean times between the troubles of the hosts and the bucket; 0: never.
-	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps time.Duration
+	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts time.Duration
 	// LongFreezes lets freezes last up to two hours, else up to a few leases.
 	LongFreezes bool
 	// StopMono lets some freezes stop the boot clock as well.
 	StopMono bool
+	// OneWay lets some cuts of the network be in one direction only.
+	OneWay bool
+	// FreshAddresses: see Network.
+	FreshAddresses bool
 }
 
 // Calm is a plan without any fault.
@@ -81,6 +86,13 @@ func Draw(rng *rand.Rand) *Plan {
 	p.Throttles = mean(0.3, 2*time.Minute)
 	p.ClockSteps = mean(0.2, 3*time.Minute)
 	p.StopMono = some(0.3)
+	p.Net = NetWeather{
+		Lost: rate(0.4, 0.2), Twice: rate(0.4, 0.2), Swapped: rate(0.3, 0.3),
+		RequestLost: rate(0.4, 0.1), RequestTwice: rate(0.3, 0.1), AnswerLost: rate(0.4, 0.1), Slow: rate(0.3, 50),
+	}
+	p.Cuts = mean(0.4, 2*time.Minute)
+	p.OneWay = some(0.5)
+	p.FreshAddresses = some(0.5)
 	if some(0.2) {
 		// A long quiet life: long freezes, and enough checkpoints for the log to be
 		// trimmed, since nothing is deleted before 20 minutes.
@@ -89,6 +101,7 @@ func Draw(rng *rand.Rand) *Plan {
 		p.CheckpointRecords = 1 + rng.IntN(5)
 		p.Crashes, p.Outages, p.Throttles, p.Stops, p.ClockSteps = mean(0.5, 40*time.Minute), mean(0.2, time.Hour), mean(0.2, time.Hour), mean(0.3, time.Hour), mean(0.2, time.Hour)
 		p.Freezes = mean(0.9, 40*time.Minute)
+		p.Cuts = mean(0.4, 40*time.Minute)
 		p.Rounds = 3 + rng.IntN(4)
 	}
 	if some(0.1) {

@@ -9,7 +9,7 @@ import (
 // trouble lets things go wrong until the plan's storm is over.
 func (c *Cluster) trouble() {
 	p := c.plan
-	c.bucket.Weather = p.Weather
+	c.bucket.Weather, c.network.Weather = p.Weather, p.Net
 	c.every(p.Crashes, func() {
 		s := c.anySlot()
 		c.inEvent(s.crash)
@@ -46,6 +46,11 @@ func (c *Cluster) trouble() {
 		c.sleep(c.w.upTo(time.Minute))
 		c.bucket.Weather.Throttled = false
 	})
+	c.every(p.Cuts, func() {
+		if len(c.slots) > 1 {
+			c.cutNetwork()
+		}
+	})
 	c.every(p.ClockSteps, func() {
 		s := c.anySlot()
 		if s.host != nil {
@@ -56,6 +61,32 @@ func (c *Cluster) trouble() {
 	})
 }
 
+// cutNetwork separates two machines, or one from all others, for a while. All of them
+// go on seeing the bucket.
+func (c *Cluster) cutNetwork() {
+	w := c.w
+	d := time.Duration(math.Pow(w.rng.Float64(), 2) * float64(4*c.plan.Lease+time.Minute))
+	one := w.rng.IntN(len(c.slots))
+	other := (one + 1 + w.rng.IntN(len(c.slots)-1)) % len(c.slots)
+	alone := w.chance(0.3)
+	there, back := true, true
+	if c.plan.OneWay && w.chance(0.5) {
+		there = w.chance(0.5)
+		back = !there
+	}
+	for n, s := range c.slots {
+		if n == one || n != other && !alone {
+			continue
+		}
+		if there {
+			c.network.cut(c.slots[one].name, s.name, d)
+		}
+		if back {
+			c.network.cut(s.name, c.slots[one].name, d)
+		}
+	}
+}
+
 // freeze freezes a host for a while.
 func (c *Cluster) freeze(h *Host) {
 	longest := 4 * c.plan.Lease
@@ -64,6 +95,7 @@ func (c *Cluster) freeze(h *Host) {
 	}
 	if h.alive && !h.frozen() && c.w.now < c.plan.Stormy {
 		h.freeze(time.Duration(math.Pow(c.w.rng.Float64(), 2)*float64(longest)), c.plan.StopMono && c.w.chance(0.3))
+		c.network.froze(h)
 	}
 }
 
@@ -101,10 +133,11 @@ func (c *Cluster) restart(s *slot) {
 	})
 }
 
-// heal ends the storm: the bucket works, and every host runs.
+// heal ends the storm: bucket and network work, and every host runs.
 func (c *Cluster) heal() {
 	c.w.tracef("the storm is over")
 	c.bucket.Weather = Weather{}
+	c.network.heal()
 	c.plan.Mischief = Mischief{}
 	for _, s := range c.slots {
 		if s.host == nil {
