@@ -66,14 +66,20 @@ func (c *call) end(err error) {
 	})
 }
 
-// request runs a step of the core of the partition that id belongs to and waits for
-// its answer, which comes after the commit. step must call reply once.
-func (h *Hub) request(ctx context.Context, id string, step func(p *partition.Partition, c *core.Core, now int64, reply func(error))) error {
+// request asks the partition of instance id to op, and waits for the answer, which comes
+// after the commit. step makes one step of its core, which must call reply once.
+func (h *Hub) request(ctx context.Context, op, id string, step func(c *core.Core, now int64, reply func(error))) error {
+	rid, err := requestID(ctx)
+	if err != nil {
+		return err
+	}
 	p, err := h.await(ctx, h.place.of(id))
 	if err != nil {
 		return err
 	}
-	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) { step(p, c, now, reply) })
+	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+		once(c, now, core.Request{ID: rid, Op: op, Instance: id}, reply, func() { step(c, now, reply) })
+	})
 }
 
 func (h *Hub) do(ctx context.Context, p *partition.Partition, step func(c *core.Core, now int64, reply func(error))) error {
@@ -97,9 +103,16 @@ func unavailable(err error) error {
 
 // Start implements Client.
 func (h *Hub) Start(ctx context.Context, r StartRequest) (StartResult, error) {
+	rid, err := requestID(ctx)
+	if err != nil {
+		return StartResult{}, err
+	}
 	var random [16]byte
 	h.opts.Sched.Random(random[:])
-	if r.ID == "" {
+	switch {
+	case r.ID == "" && rid != "":
+		r.ID = core.InstanceOfRequest(rid)
+	case r.ID == "":
 		r.ID = hex.EncodeToString(random[:])
 		h.opts.Sched.Random(random[:])
 	}
@@ -126,14 +139,20 @@ func (h *Hub) Start(ctx context.Context, r StartRequest) (StartResult, error) {
 		return StartResult{}, err
 	}
 	err = h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
-		c.Start(now, &core.Start{
+		start := &core.Start{
 			ID: r.ID, Name: r.Name, Version: r.Version, Input: input, Execution: hex.EncodeToString(random[:]),
 			StartAt: startAt, Tags: r.Tags,
 			Reply: func(replaced bool, err error) {
 				result.Replaced = replaced
 				reply(err)
 			},
-		})
+		}
+		if rid == "" {
+			c.Start(now, start)
+			return
+		}
+		again := func(a core.Answer) { start.Reply(a.Replaced, a.Err) }
+		c.Once(now, core.Request{ID: rid, Op: "start", Name: r.Name, Instance: r.ID}, again, func() { c.Start(now, start) })
 	})
 	return result, err
 }
@@ -187,6 +206,10 @@ func (h *Hub) RaiseEvent(ctx context.Context, id, name string, data *string) err
 	if err := h.checkPayload("event data", data); err != nil {
 		return err
 	}
+	rid, err := requestID(ctx)
+	if err != nil {
+		return err
+	}
 	p, err := h.await(ctx, h.place.of(id))
 	if err != nil {
 		return err
@@ -195,33 +218,35 @@ func (h *Hub) RaiseEvent(ctx context.Context, id, name string, data *string) err
 	if err != nil {
 		return err
 	}
-	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) { c.Raise(now, id, name, data, reply) })
+	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+		once(c, now, core.Request{ID: rid, Op: "raise", Name: name, Instance: id}, reply, func() { c.Raise(now, id, name, data, reply) })
+	})
 }
 
 // Terminate implements Client.
 func (h *Hub) Terminate(ctx context.Context, id, reason string, recursive bool) error {
-	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+	return h.request(ctx, "terminate", id, func(c *core.Core, now int64, reply func(error)) {
 		c.Terminate(now, id, reason, recursive, reply)
 	})
 }
 
 // Suspend implements Client.
 func (h *Hub) Suspend(ctx context.Context, id, reason string) error {
-	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+	return h.request(ctx, "suspend", id, func(c *core.Core, now int64, reply func(error)) {
 		c.Suspend(now, id, reason, reply)
 	})
 }
 
 // Resume implements Client.
 func (h *Hub) Resume(ctx context.Context, id, reason string) error {
-	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+	return h.request(ctx, "resume", id, func(c *core.Core, now int64, reply func(error)) {
 		c.Resume(now, id, reason, reply)
 	})
 }
 
 // Purge implements Client.
 func (h *Hub) Purge(ctx context.Context, id string) error {
-	return h.request(ctx, id, func(_ *partition.Partition, c *core.Core, now int64, reply func(error)) {
+	return h.request(ctx, "purge", id, func(c *core.Core, now int64, reply func(error)) {
 		c.Purge(now, id, reply)
 	})
 }

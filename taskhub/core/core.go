@@ -62,7 +62,9 @@ type Core struct {
 	activities map[uint64]*activity
 	suspects   map[uint64]struct{} // instances suspended for non-determinism
 	payloads   payloads
-	outbox     []outbound // per destination
+	asked      *asked               // the request with an id that this step carries out
+	answered   map[string]*answered // by request id, as far as the state does not show it
+	outbox     []outbound           // per destination
 	// sealedSent and durableSent are meta.Sent as of the last batch that was sealed,
 	// and of the last one that is durable.
 	sealedSent, durableSent []uint64

@@ -12,7 +12,11 @@ const maxEpisodeBytes = 1 << 20
 
 // TakeEpisodes hands out the episodes that can run now. They may start before their
 // cause is committed: nothing that they decide leaves before it is (design §4).
+//
+// It is called after every burst of steps, and so it is also where requests are
+// forgotten when no new one comes.
 func (c *Core) TakeEpisodes(now int64) []*work.Episode {
+	c.forget(now)
 	if len(c.ready) == 0 || c.err != nil {
 		return nil
 	}

@@ -32,6 +32,7 @@ func (c *Core) Start(now int64, s *Start) {
 		id: s.ID, name: s.Name, version: s.Version, input: s.Input,
 		execution: s.Execution, startAt: s.StartAt, tags: s.Tags,
 	})
+	c.decided(replaced, err)
 	c.reply(func() { s.Reply(replaced, err) })
 	c.settle(now)
 }
@@ -134,6 +135,7 @@ func (c *Core) Raise(now int64, id, name string, data *string, reply func(error)
 	if err == nil {
 		c.raise(i, now, name, data)
 	}
+	c.decided(false, err)
 	c.reply(func() { reply(err) })
 }
 
@@ -150,6 +152,7 @@ func (c *Core) Terminate(now int64, id, reason string, recurse bool, reply func(
 	if err == nil {
 		c.terminate(now, i, reason, recurse)
 	}
+	c.decided(false, err)
 	c.reply(func() { reply(err) })
 	c.settle(now)
 }
@@ -185,6 +188,7 @@ func (c *Core) Suspend(now int64, id, reason string, reply func(error)) {
 		c.suspend(now, i, reason)
 		c.push(i, e)
 	}
+	c.decided(false, err)
 	c.reply(func() { reply(err) })
 }
 
@@ -205,6 +209,7 @@ func (c *Core) Resume(now int64, id, reason string, reply func(error)) {
 		c.push(i, e)
 		c.resume(now, i)
 	}
+	c.decided(false, err)
 	c.reply(func() { reply(err) })
 }
 
@@ -248,6 +253,7 @@ func (c *Core) Purge(now int64, id string, reply func(error)) {
 	default:
 		c.purge(now, i)
 	}
+	c.decided(false, err)
 	c.reply(func() { reply(err) })
 }
 

@@ -9,8 +9,8 @@ type Sealed struct {
 	Effects Effects
 }
 
-// Pending says whether something waits for a commit. Trimming the outbox and
-// forgetting garbage wait for a commit that has another reason.
+// Pending says whether something waits for a commit. Trimming the outbox,
+// forgetting garbage and forgetting requests wait for a commit that has another reason.
 func (c *Core) Pending() bool { return c.needed }
 
 // Waiting says whether effects wait, be it for a commit or for nothing.
@@ -121,6 +121,11 @@ func (c *Core) Applied(number uint64) {
 	for id, batch := range c.tombs {
 		if batch <= number {
 			delete(c.tombs, id)
+		}
+	}
+	for id, a := range c.answered {
+		if a.batch <= number {
+			delete(c.answered, id)
 		}
 	}
 	c.shrink()

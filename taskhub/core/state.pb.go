@@ -955,8 +955,12 @@ type Meta struct {
 	NextInstance uint64 `protobuf:"varint,1,opt,name=nextInstance,proto3" json:"nextInstance,omitempty"`
 	// sent and received are the last message numbers to and from each partition, by
 	// its index. (No maps here: the same state has the same bytes.)
-	Sent          []uint64 `protobuf:"varint,2,rep,packed,name=sent,proto3" json:"sent,omitempty"`
-	Received      []uint64 `protobuf:"varint,3,rep,packed,name=received,proto3" json:"received,omitempty"`
+	Sent     []uint64 `protobuf:"varint,2,rep,packed,name=sent,proto3" json:"sent,omitempty"`
+	Received []uint64 `protobuf:"varint,3,rep,packed,name=received,proto3" json:"received,omitempty"`
+	// requestsFrom and requestsTo are the oldest and the newest span with rows of
+	// requests; both 0: there never was one. requestsFrom alone 0: none is left.
+	RequestsFrom  int64 `protobuf:"varint,4,opt,name=requestsFrom,proto3" json:"requestsFrom,omitempty"`
+	RequestsTo    int64 `protobuf:"varint,5,opt,name=requestsTo,proto3" json:"requestsTo,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1010,6 +1014,106 @@ func (x *Meta) GetReceived() []uint64 {
 		return x.Received
 	}
 	return nil
+}
+
+func (x *Meta) GetRequestsFrom() int64 {
+	if x != nil {
+		return x.RequestsFrom
+	}
+	return 0
+}
+
+func (x *Meta) GetRequestsTo() int64 {
+	if x != nil {
+		return x.RequestsTo
+	}
+	return 0
+}
+
+// RequestRow is what a client's request with an id was answered.
+type RequestRow struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Op       string                 `protobuf:"bytes,1,opt,name=op,proto3" json:"op,omitempty"` // what was asked, such as "raise Approved"
+	Instance string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	At       int64                  `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"` // Unix nanoseconds
+	Replaced bool                   `protobuf:"varint,4,opt,name=replaced,proto3" json:"replaced,omitempty"`
+	// error is the number of the kind of error, text what it said; empty: there was none.
+	Error         uint32 `protobuf:"varint,5,opt,name=error,proto3" json:"error,omitempty"`
+	Text          string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestRow) Reset() {
+	*x = RequestRow{}
+	mi := &file_taskhub_core_state_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestRow) ProtoMessage() {}
+
+func (x *RequestRow) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_core_state_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestRow.ProtoReflect.Descriptor instead.
+func (*RequestRow) Descriptor() ([]byte, []int) {
+	return file_taskhub_core_state_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RequestRow) GetOp() string {
+	if x != nil {
+		return x.Op
+	}
+	return ""
+}
+
+func (x *RequestRow) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *RequestRow) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *RequestRow) GetReplaced() bool {
+	if x != nil {
+		return x.Replaced
+	}
+	return false
+}
+
+func (x *RequestRow) GetError() uint32 {
+	if x != nil {
+		return x.Error
+	}
+	return 0
+}
+
+func (x *RequestRow) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
 }
 
 var File_taskhub_core_state_proto protoreflect.FileDescriptor
@@ -1100,11 +1204,23 @@ const file_taskhub_core_state_proto_rawDesc = "" +
 	"\x10TerminateMessage\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\arecurse\x18\x03 \x01(\bR\arecurse\"Z\n" +
+	"\arecurse\x18\x03 \x01(\bR\arecurse\"\x9e\x01\n" +
 	"\x04Meta\x12\"\n" +
 	"\fnextInstance\x18\x01 \x01(\x04R\fnextInstance\x12\x12\n" +
 	"\x04sent\x18\x02 \x03(\x04R\x04sent\x12\x1a\n" +
-	"\breceived\x18\x03 \x03(\x04R\breceivedB+Z)github.com/durafunc/durafunc/taskhub/coreb\x06proto3"
+	"\breceived\x18\x03 \x03(\x04R\breceived\x12\"\n" +
+	"\frequestsFrom\x18\x04 \x01(\x03R\frequestsFrom\x12\x1e\n" +
+	"\n" +
+	"requestsTo\x18\x05 \x01(\x03R\n" +
+	"requestsTo\"\x8e\x01\n" +
+	"\n" +
+	"RequestRow\x12\x0e\n" +
+	"\x02op\x18\x01 \x01(\tR\x02op\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at\x12\x1a\n" +
+	"\breplaced\x18\x04 \x01(\bR\breplaced\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\rR\x05error\x12\x12\n" +
+	"\x04text\x18\x06 \x01(\tR\x04textB+Z)github.com/durafunc/durafunc/taskhub/coreb\x06proto3"
 
 var (
 	file_taskhub_core_state_proto_rawDescOnce sync.Once
@@ -1118,7 +1234,7 @@ func file_taskhub_core_state_proto_rawDescGZIP() []byte {
 	return file_taskhub_core_state_proto_rawDescData
 }
 
-var file_taskhub_core_state_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_taskhub_core_state_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_taskhub_core_state_proto_goTypes = []any{
 	(*InstanceRow)(nil),                // 0: durafunc.core.v1.InstanceRow
 	(*Parent)(nil),                     // 1: durafunc.core.v1.Parent
@@ -1131,17 +1247,18 @@ var file_taskhub_core_state_proto_goTypes = []any{
 	(*EventMessage)(nil),               // 8: durafunc.core.v1.EventMessage
 	(*TerminateMessage)(nil),           // 9: durafunc.core.v1.TerminateMessage
 	(*Meta)(nil),                       // 10: durafunc.core.v1.Meta
-	nil,                                // 11: durafunc.core.v1.InstanceRow.TagsEntry
-	nil,                                // 12: durafunc.core.v1.StartMessage.TagsEntry
-	(history.OrchestrationStatus)(0),   // 13: durafunc.history.v1.OrchestrationStatus
-	(*history.TaskFailureDetails)(nil), // 14: durafunc.history.v1.TaskFailureDetails
-	(*history.TraceContext)(nil),       // 15: durafunc.history.v1.TraceContext
+	(*RequestRow)(nil),                 // 11: durafunc.core.v1.RequestRow
+	nil,                                // 12: durafunc.core.v1.InstanceRow.TagsEntry
+	nil,                                // 13: durafunc.core.v1.StartMessage.TagsEntry
+	(history.OrchestrationStatus)(0),   // 14: durafunc.history.v1.OrchestrationStatus
+	(*history.TaskFailureDetails)(nil), // 15: durafunc.history.v1.TaskFailureDetails
+	(*history.TraceContext)(nil),       // 16: durafunc.history.v1.TraceContext
 }
 var file_taskhub_core_state_proto_depIdxs = []int32{
-	13, // 0: durafunc.core.v1.InstanceRow.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	14, // 1: durafunc.core.v1.InstanceRow.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	14, // 0: durafunc.core.v1.InstanceRow.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	15, // 1: durafunc.core.v1.InstanceRow.failure:type_name -> durafunc.history.v1.TaskFailureDetails
 	1,  // 2: durafunc.core.v1.InstanceRow.parent:type_name -> durafunc.core.v1.Parent
-	11, // 3: durafunc.core.v1.InstanceRow.tags:type_name -> durafunc.core.v1.InstanceRow.TagsEntry
+	12, // 3: durafunc.core.v1.InstanceRow.tags:type_name -> durafunc.core.v1.InstanceRow.TagsEntry
 	3,  // 4: durafunc.core.v1.OpenTask.activity:type_name -> durafunc.core.v1.OpenActivity
 	4,  // 5: durafunc.core.v1.OpenTask.timer:type_name -> durafunc.core.v1.OpenTimer
 	5,  // 6: durafunc.core.v1.OpenTask.child:type_name -> durafunc.core.v1.OpenChild
@@ -1149,8 +1266,8 @@ var file_taskhub_core_state_proto_depIdxs = []int32{
 	8,  // 8: durafunc.core.v1.Message.event:type_name -> durafunc.core.v1.EventMessage
 	9,  // 9: durafunc.core.v1.Message.terminate:type_name -> durafunc.core.v1.TerminateMessage
 	1,  // 10: durafunc.core.v1.StartMessage.parent:type_name -> durafunc.core.v1.Parent
-	12, // 11: durafunc.core.v1.StartMessage.tags:type_name -> durafunc.core.v1.StartMessage.TagsEntry
-	15, // 12: durafunc.core.v1.StartMessage.trace:type_name -> durafunc.history.v1.TraceContext
+	13, // 11: durafunc.core.v1.StartMessage.tags:type_name -> durafunc.core.v1.StartMessage.TagsEntry
+	16, // 12: durafunc.core.v1.StartMessage.trace:type_name -> durafunc.history.v1.TraceContext
 	13, // [13:13] is the sub-list for method output_type
 	13, // [13:13] is the sub-list for method input_type
 	13, // [13:13] is the sub-list for extension type_name
@@ -1182,7 +1299,7 @@ func file_taskhub_core_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskhub_core_state_proto_rawDesc), len(file_taskhub_core_state_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

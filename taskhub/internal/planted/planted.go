@@ -36,6 +36,9 @@ const (
 	NoGrace
 	// SingleDelivery: messages that are not acknowledged are never sent again.
 	SingleDelivery
+	// ForgetAnswers: what requests were answered is not written, so that one that is
+	// repeated after its commit acts again.
+	ForgetAnswers
 
 	bugs
 )
@@ -63,5 +66,5 @@ func All() []Bug {
 // String names the bug.
 func (b Bug) String() string {
 	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
-		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery"}[b]
+		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers"}[b]
 }
