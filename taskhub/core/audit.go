@@ -12,6 +12,7 @@ type Audit struct {
 	Instances int      // rows
 	Live      int      // of them, not ended
 	Events    uint64   // in histories
+	Requests  int      // of clients, whose answers are kept
 	Payloads  []string // payload objects that instances refer to
 	Problems  []string // contradictions, in words that name the instance
 }
@@ -50,7 +51,36 @@ func AuditState(r kv.Reader) (*Audit, error) {
 			a.Payloads = append(a.Payloads, name)
 		}
 	}
-	return a, nil
+	return a, a.requests(r)
+}
+
+// requests checks that rows of requests can be read and will be forgotten.
+func (a *Audit) requests(r kv.Reader) error {
+	var meta Meta
+	if v, err := r.Get([]byte{keyMeta}); err != nil {
+		return err
+	} else if err := meta.UnmarshalVT(v); err != nil {
+		a.problem("the partition's counters cannot be read: %v", err)
+		return nil
+	}
+	for e, err := range r.Scan([]byte{keyRequest}, []byte{keyRequest + 1}) {
+		if err != nil {
+			return err
+		}
+		a.Requests++
+		if len(e.Key) < 1+8 {
+			a.problem("key %q of a request is too short", e.Key)
+			continue
+		}
+		span, id := requestOfKey(e.Key)
+		if meta.RequestsFrom == 0 || span < meta.RequestsFrom || span > meta.RequestsTo {
+			a.problem("request %q: its row is in span %d, rows are kept from %d to %d", id, span, meta.RequestsFrom, meta.RequestsTo)
+		}
+		if err := new(RequestRow).UnmarshalVT(e.Value); err != nil {
+			a.problem("request %q: %v", id, err)
+		}
+	}
+	return nil
 }
 
 func (a *Audit) problem(format string, args ...any) {

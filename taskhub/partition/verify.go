@@ -25,6 +25,8 @@ type Report struct {
 	Live       int    `json:"live"`
 	Events     uint64 `json:"events"`
 	Payloads   int    `json:"payloads"`
+	// Requests counts the answers to requests with an id that are kept.
+	Requests int `json:"requests"`
 	// Problems name the object or instance that is wrong; empty: all is well.
 	Problems []string `json:"problems"`
 }
@@ -103,6 +105,7 @@ func (c *Config) verifyState(ctx context.Context, rep *Report, db checkpoint.DB)
 		return err
 	}
 	rep.Instances, rep.Live, rep.Events, rep.Payloads = audit.Instances, audit.Live, audit.Events, len(audit.Payloads)
+	rep.Requests = audit.Requests
 	rep.Problems = append(rep.Problems, audit.Problems...)
 	if len(audit.Payloads) == 0 {
 		return nil
