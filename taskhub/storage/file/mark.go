@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -82,7 +83,10 @@ func settle(path string) error {
 		if _, err := f.WriteAt(body, 0); err != nil {
 			return err
 		}
-		if err := f.Sync(); err != nil { // with the name, as in linkUnnamed
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		if err := syncPath(filepath.Dir(path)); err != nil {
 			return err
 		}
 		return clearMark(int(f.Fd()))
