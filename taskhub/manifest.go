@@ -27,7 +27,21 @@ type manifest struct {
 	// Leases says where sessions and roots are kept when that is not this bucket: two
 	// hosts that looked in different places could both own a partition.
 	Leases string `json:"leases,omitempty"`
+	// PeerKey lets the hosts of the hub trust each other, in hex: whoever can read this
+	// object can write the hub anyway.
+	PeerKey string `json:"peerKey"`
 }
+
+// key is PeerKey's bytes.
+func (m *manifest) key() ([]byte, error) {
+	key, err := hex.DecodeString(m.PeerKey)
+	if err != nil || len(key) != peerKeyBytes {
+		return nil, fmt.Errorf("%w: %s: peerKey is not %d bytes in hex", ErrFormat, manifestKey, peerKeyBytes)
+	}
+	return key, nil
+}
+
+const peerKeyBytes = 32
 
 // hubFormat is the version of everything that a hub keeps in its bucket.
 //
@@ -56,8 +70,10 @@ func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, n
 			}
 		}
 		var id [16]byte
+		var peers [peerKeyBytes]byte
 		s.Random(id[:])
-		m := manifest{Format: hubFormat, ID: hex.EncodeToString(id[:]), Name: name, Created: s.Now().UTC(), Hash: hashName, Leases: leases}
+		s.Random(peers[:])
+		m := manifest{Format: hubFormat, ID: hex.EncodeToString(id[:]), Name: name, Created: s.Now().UTC(), Hash: hashName, Leases: leases, PeerKey: hex.EncodeToString(peers[:])}
 		for _, start := range evenPlacement(partitions).starts {
 			m.Starts = append(m.Starts, fmt.Sprintf("%08x", start))
 		}

@@ -3,9 +3,10 @@ package taskhub
 import (
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/transport"
 )
 
-// The hub is the postman of its partitions as long as all of them are in this process.
+// The hub is the postman of its partitions, to their neighbours here and on other hosts.
 // What it cannot deliver is lost: the sender sends again.
 var _ partition.Postman = (*Hub)(nil)
 
@@ -13,20 +14,42 @@ var _ partition.Postman = (*Hub)(nil)
 func (h *Hub) Send(src int, s core.Send) {
 	if p := h.local(s.Dst); p != nil {
 		p.Receive(src, s)
+		return
 	}
+	h.post(s.Dst, &transport.Post{Hub: h.id, What: &transport.Post_Messages{Messages: &transport.Messages{
+		Src: uint32(src), Dst: uint32(s.Dst), First: s.First, Messages: s.Messages,
+	}}})
 }
 
 // Ack implements partition.Postman.
 func (h *Hub) Ack(dst int, a core.Ack) {
 	if p := h.local(a.Src); p != nil {
 		p.Acked(dst, a.UpTo)
+		return
 	}
+	h.post(a.Src, &transport.Post{Hub: h.id, What: &transport.Post_Receipt{Receipt: &transport.Receipt{
+		Src: uint32(a.Src), Dst: uint32(dst), UpTo: a.UpTo,
+	}}})
 }
 
+// local is partition n if this host serves it.
 func (h *Hub) local(n int) *partition.Partition {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if n >= len(h.parts) {
+		return nil
+	}
 	return h.parts[n].part
+}
+
+// post sends to the owner of partition n, if that is another host.
+func (h *Hub) post(n int, p *transport.Post) {
+	if h.net == nil {
+		return
+	}
+	if s := h.share(n); s.address != "" && !s.free {
+		h.net.Peer(s.address).Post(p)
+	}
 }
 
 // resendTo asks every partition to send to n again what n's former owner did not
@@ -36,5 +59,3 @@ func (h *Hub) resendTo(n int) {
 		p.Resend(n)
 	}
 }
-
-func reconsider(c *core.Core, now int64) { c.Reconsider(now) }

@@ -15,6 +15,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/kv"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/transport"
 )
 
 // Limits of a page: instances, and bytes of their payloads, since a page with payloads
@@ -26,26 +27,13 @@ const (
 
 // Get implements Client.
 func (h *Hub) Get(ctx context.Context, id string, opt GetOptions) (*Instance, error) {
-	p, err := h.await(ctx, h.place.of(id))
+	a, err := h.ask(ctx, h.place.of(id), &transport.Request{Op: &transport.Request_Get{
+		Get: &transport.Get{Instance: id, Payloads: opt.Payloads},
+	}})
 	if err != nil {
 		return nil, err
 	}
-	var inst *Instance
-	err = p.Read(ctx, func(r kv.Reader) error {
-		v, err := core.Lookup(r, id)
-		if err != nil || v == nil {
-			return err
-		}
-		inst, err = instanceOf(r, v, opt.Payloads)
-		return err
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	if inst == nil {
-		return nil, fmt.Errorf("%q: %w", id, ErrNotFound)
-	}
-	return inst, h.loadPayloads(ctx, inst)
+	return a.instance, h.loadPayloads(ctx, a.instance)
 }
 
 // instanceOf shows a row to a client. Payload references stay references.
@@ -78,6 +66,13 @@ func clock(nanos int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(0, nanos).UTC()
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 func quoted(text string) *string {
@@ -114,25 +109,11 @@ func (h *Hub) Payload(ctx context.Context, text string) (string, error) {
 
 // History implements Client.
 func (h *Hub) History(ctx context.Context, id string) ([]*history.HistoryEvent, error) {
-	p, err := h.await(ctx, h.place.of(id))
+	a, err := h.ask(ctx, h.place.of(id), &transport.Request{Op: &transport.Request_History{History: id}})
 	if err != nil {
 		return nil, err
 	}
-	var events []*history.HistoryEvent
-	found := false
-	err = p.Read(ctx, func(r kv.Reader) error {
-		v, err := core.Lookup(r, id)
-		if err != nil || v == nil {
-			return err
-		}
-		found = true
-		events, err = v.History(r)
-		return err
-	})
-	if err == nil && !found {
-		err = fmt.Errorf("%q: %w", id, ErrNotFound)
-	}
-	return events, unavailable(err)
+	return a.events, nil
 }
 
 // List implements Client. Pages go through the partitions one after another, each in
@@ -149,36 +130,19 @@ func (h *Hub) List(ctx context.Context, q Query) (Page, error) {
 	var page Page
 	bytes := 0
 	for ; n < len(h.parts); n, after = n+1, 0 {
-		p, err := h.await(ctx, n)
+		a, err := h.ask(ctx, n, &transport.Request{Op: &transport.Request_List{
+			List: toQuery(&q, top-len(page.Instances), after),
+		}})
 		if err != nil {
 			return Page{}, err
 		}
-		full := false
-		err = p.Read(ctx, func(r kv.Reader) error {
-			return core.Each(r, after, func(v *core.View) (bool, error) {
-				if !q.matches(&v.Row) {
-					after = v.Number
-					return ctx.Err() == nil, ctx.Err()
-				}
-				if len(page.Instances) == top || bytes > maxPageBytes {
-					full = true
-					return false, nil
-				}
-				after = v.Number
-				inst, err := instanceOf(r, v, q.Payloads)
-				if err != nil {
-					return false, err
-				}
-				bytes += payloadBytes(inst)
-				page.Instances = append(page.Instances, inst)
-				return true, nil
-			})
-		})
-		if err != nil {
-			return Page{}, unavailable(err)
+		page.Instances = append(page.Instances, a.instances...)
+		for _, inst := range a.instances {
+			bytes += payloadBytes(inst)
 		}
-		if full {
-			page.Token = strconv.Itoa(n) + "." + strconv.FormatUint(after, 10)
+		// A page that is full goes on in the next partition only if there is something.
+		if a.more || bytes > maxPageBytes && n+1 < len(h.parts) {
+			page.Token = strconv.Itoa(n) + "." + strconv.FormatUint(a.after, 10)
 			break
 		}
 	}
@@ -227,49 +191,19 @@ func parseToken(token string, partitions int) (n int, after uint64, err error) {
 	return n, after, nil
 }
 
-// purgeAtOnce is how many instances one step purges: they share a commit.
-const purgeAtOnce = 1000
-
 // PurgeBy implements Client.
 func (h *Hub) PurgeBy(ctx context.Context, q Query) (int, error) {
 	purged := 0
 	for n := range h.parts {
-		p, err := h.await(ctx, n)
-		if err != nil {
-			return purged, err
-		}
-		for after := uint64(0); ; {
-			var ids []string
-			err := p.Read(ctx, func(r kv.Reader) error {
-				return core.Each(r, after, func(v *core.View) (bool, error) {
-					after = v.Number
-					if history.IsTerminal(v.Row.Status) && q.matches(&v.Row) {
-						ids = append(ids, v.Row.Id)
-					}
-					return len(ids) < purgeAtOnce && ctx.Err() == nil, ctx.Err()
-				})
-			})
-			if err != nil {
-				return purged, unavailable(err)
-			}
-			if len(ids) == 0 {
-				break
-			}
-			count := 0
-			err = h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
-				for _, id := range ids {
-					c.Purge(now, id, func(err error) {
-						if err == nil {
-							count++
-						}
-					})
-				}
-				c.Flush(func() { reply(nil) })
-			})
-			purged += count
+		for after, more := uint64(0), true; more; {
+			a, err := h.ask(ctx, n, &transport.Request{Op: &transport.Request_PurgeSome{
+				PurgeSome: &transport.Purge{Query: toQuery(&q, 0, after)},
+			}})
 			if err != nil {
 				return purged, err
 			}
+			purged += a.purged
+			after, more = a.after, a.more
 		}
 	}
 	return purged, nil

@@ -37,12 +37,3 @@ func requestID(ctx context.Context) (string, error) {
 	}
 	return id, core.CheckRequestID(id)
 }
-
-// once makes one step of the core: as a request with an id if r has one.
-func once(c *core.Core, now int64, r core.Request, reply func(error), act func()) {
-	if r.ID == "" {
-		act()
-		return
-	}
-	c.Once(now, r, func(a core.Answer) { reply(a.Err) }, act)
-}

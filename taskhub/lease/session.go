@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -41,6 +42,8 @@ type Record struct {
 	// is dead: whoever can lock the file Lock knows that its holder is gone.
 	Machine string `json:"machine,omitempty"`
 	Lock    string `json:"lock,omitempty"`
+	// Address is where the other hosts of the hub reach this one.
+	Address string `json:"address,omitempty"`
 }
 
 const (
@@ -65,7 +68,8 @@ type Config struct {
 	Lease    time.Duration // see Record.LeaseMillis; renewed at a third of it
 }
 
-// Session is the right of this process to own partitions, as long as it is renewed.
+// Session is the right of this process to own partitions, as long as it is renewed. It is
+// the commitlog.Guard of everything that is written to them.
 type Session struct {
 	cfg Config
 	id  string
@@ -84,6 +88,8 @@ type Session struct {
 	stop     context.CancelCauseFunc
 	lostOnce sched.Signal
 }
+
+var _ commitlog.Guard = (*Session)(nil)
 
 // Open creates the session object and keeps renewing it until Close or eviction.
 // The record's ID, State, Version and LeaseMillis are filled in.
@@ -159,6 +165,41 @@ func (s *Session) aliveLocked() bool {
 	passed := s.cfg.Sched.Mono() - s.renewed
 	jump := s.cfg.Sched.Now().Sub(s.wall) - passed
 	return passed < s.cfg.Lease-Margin(s.cfg.Lease) && jump < clockJump && jump > -clockJump
+}
+
+// Until is the moment of this host's wall clock up to which the lease can be trusted, as
+// far as is known now; a moment that is over if it cannot. The margin is off already, so
+// a store may be as late as that in noticing (E§C3).
+func (s *Session) Until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// The wall clock first: a freeze between the two readings makes the rest shorter,
+	// never longer.
+	now := s.cfg.Sched.Now()
+	if !s.aliveLocked() {
+		return now
+	}
+	passed := s.cfg.Sched.Mono() - s.renewed
+	return now.Add(s.cfg.Lease - Margin(s.cfg.Lease) - passed)
+}
+
+// Sign implements commitlog.Guard: what is written with the returned context takes no
+// effect after Until.
+func (s *Session) Sign(ctx context.Context) context.Context { return storage.Until(ctx, s.Until()) }
+
+// Refresh implements commitlog.Guard: it renews now and returns when that has succeeded.
+func (s *Session) Refresh(ctx context.Context) error {
+	s.mu.Lock()
+	lost, next, nudge := s.lost, s.next, s.nudge
+	s.mu.Unlock()
+	if lost != nil {
+		return lost
+	}
+	nudge.Fire()
+	if err := next.Wait(ctx); err != nil {
+		return err
+	}
+	return s.Await(ctx)
 }
 
 // Await returns nil as soon as the lease can be trusted. A renewal that succeeds

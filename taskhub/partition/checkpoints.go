@@ -19,6 +19,7 @@ type checkpoints struct {
 	last           time.Duration // Mono of the last commit
 	running        bool
 	idleTimer      sched.Timer
+	waiting        []sched.Signal // of those who want to know when it has ended
 
 	idle gate
 
@@ -95,6 +96,10 @@ func (c *checkpoints) start(p *Partition) {
 
 func (c *checkpoints) taken(p *Partition, collected []string, err error) {
 	c.running = false
+	for _, w := range c.waiting {
+		w.Fire()
+	}
+	c.waiting = nil
 	if p.err != nil || p.done.Fired() {
 		return
 	}

@@ -244,21 +244,38 @@ func (p *Partition) end() {
 }
 
 // Quiesce begins to stop the partition: it hands out nothing more and takes no requests,
-// only the results of what is out.
-func (p *Partition) Quiesce() {
+// only, for as long as patience, the results of what is out.
+func (p *Partition) Quiesce(patience time.Duration) {
 	p.loop.Post(func() {
 		if !p.stopping && p.err == nil {
 			p.stopping = true
-			p.patience = p.loop.After(stopPatience, func() { p.patience = nil })
+			p.patience = p.loop.After(patience, func() { p.patience = nil })
 		}
 	})
+}
+
+// Checkpoint takes a checkpoint while the partition serves, so that a Stop that follows
+// has little left to do.
+func (p *Partition) Checkpoint(ctx context.Context) error {
+	taken := p.cfg.Sched.NewSignal()
+	p.loop.Post(func() {
+		if p.err != nil || p.done.Fired() || p.stopping || p.check.records == 0 && !p.check.running {
+			taken.Fire()
+			return
+		}
+		p.check.waiting = append(p.check.waiting, taken)
+		p.check.start(p)
+	})
+	forget := p.Track(func(error) { taken.Fire() })
+	defer forget()
+	return taken.Wait(ctx)
 }
 
 // Stop ends the partition in good order: it hands out nothing more, waits a moment for
 // what is out, commits what it has, takes a checkpoint, and releases its root so that
 // the next owner need not wait. Work that takes longer is done again there.
 func (p *Partition) Stop(ctx context.Context) error {
-	p.Quiesce()
+	p.Quiesce(stopPatience)
 	err := p.drained.Wait(ctx)
 	if err == nil && !p.done.Fired() {
 		err = p.release(ctx)

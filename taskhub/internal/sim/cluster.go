@@ -10,6 +10,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/transport"
 )
 
 // Cluster is a task hub with its hosts, its bucket and its auditor.
@@ -38,6 +39,7 @@ func NewCluster(w *World, plan *Plan) *Cluster {
 	c := &Cluster{w: w, env: w.NewHost("world", 0), plan: plan, bucket: NewBucket(w)}
 	c.network = NewNetwork(w)
 	c.network.FreshAddresses = plan.FreshAddresses
+	c.bucket.Expiry = plan.Expiry
 	c.ref = NewReference(w, c.bucket)
 	for n := range plan.Hosts {
 		s := &slot{c: c, name: fmt.Sprintf("host%d", n)}
@@ -63,6 +65,7 @@ func (s *slot) start() {
 				Name: "Sim", Store: s.c.bucket.Store(h), Partitions: plan.Partitions,
 				Opener: checkpoint.Memory{}, Exec: exec, Sched: h,
 				Log:   hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
+				Network: func(string, []byte) (transport.Network, error) { return s.c.network.of(h), nil },
 				Lease: plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,
 			})
 			if err == nil {

@@ -103,23 +103,20 @@ func (c *Cluster) drain() error {
 	return c.w.failure
 }
 
-// served says whether one host serves all partitions.
+// served says whether every partition is served.
 func (c *Cluster) served() bool {
+	served := map[int]bool{}
 	for _, s := range c.slots {
 		if s.hub == nil || s.host.frozen() {
 			continue
 		}
-		serving := 0
 		for _, p := range s.hub.Info() {
 			if p.State == taskhub.Serving {
-				serving++
+				served[p.Partition] = true
 			}
 		}
-		if serving == s.hub.Partitions() {
-			return true
-		}
 	}
-	return false
+	return len(served) == len(c.ref.parts)
 }
 
 // explain puts into the trace what the hosts and the log say at the end.

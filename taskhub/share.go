@@ -1,0 +1,159 @@
+package taskhub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/sched"
+	"github.com/durafunc/durafunc/taskhub/storage"
+)
+
+// share is one partition as this host sees it. What it says of other hosts may be out of
+// date: it leads to whom to ask, and decides nothing that the root does not confirm.
+type share struct {
+	part    *partition.Partition // nil: not served here
+	state   PartitionState
+	detail  string
+	owner   string // session that owns it or has been given it; "": not known
+	address string // of the owner, if it is another host that can be reached
+	epoch   uint64 // the highest that was heard of
+	changed sched.Signal
+
+	// free: nobody owns it, or owner has ended, since the moment at Mono. inherited: its
+	// last owner has meant it for this host.
+	free      bool
+	freeSince time.Duration
+	inherited bool
+	// heir: this host has released it to owner, who has not been heard to have it yet.
+	heir bool
+	// unlisted counts how often in a row owner has not named it among its own.
+	unlisted int
+}
+
+// serving is false for one that has just stopped: who serves next is not known yet.
+func (s *share) serving() bool { return s.part != nil && !s.part.Done().Fired() }
+
+// mine says whether this host has the partition or is claiming it.
+func (s *share) mine(session string) bool { return s.owner == session && !s.free }
+
+func (h *Hub) share(n int) share {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.parts[n]
+}
+
+// update changes what is known of partition n and wakes whoever waits for a change. It
+// says whether the hub goes on.
+func (h *Hub) update(n int, change func(s *share)) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.updateLocked(n, change)
+	return !h.stopping
+}
+
+func (h *Hub) updateLocked(n int, change func(s *share)) {
+	s := &h.parts[n]
+	change(s)
+	s.changed.Fire()
+	s.changed = h.opts.Sched.NewSignal()
+}
+
+// belongs notes another host's word that it owns partition n, or the root's.
+func (h *Hub) belongs(n int, owner, address string, epoch uint64) {
+	h.updateLocked(n, func(s *share) {
+		s.owner, s.address, s.epoch = owner, address, epoch
+		s.free, s.inherited, s.heir, s.unlisted = false, false, false, 0
+		s.state, s.detail = Elsewhere, ""
+	})
+}
+
+// release notes that nobody owns partition n any more.
+func (h *Hub) release(n int, epoch uint64, inherited bool) {
+	h.updateLocked(n, func(s *share) {
+		if !s.free {
+			s.freeSince = h.opts.Sched.Mono()
+		}
+		s.epoch = max(s.epoch, epoch)
+		s.free, s.inherited, s.heir, s.address = true, inherited, false, ""
+		s.state, s.detail = Opening, ""
+	})
+}
+
+// learn finds out from the bucket whose partition n is. It ends with ctx only.
+func (h *Hub) learn(ctx context.Context, session *lease.Session, n int) {
+	cfg := h.partitionConfig(session, n)
+	root, _, err := cfg.ReadRoot(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil || root == nil || root.Owner == "" || root.Owner == session.ID() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		s := &h.parts[n]
+		// A root that cannot be read is told by whoever tries to claim it.
+		if root == nil || root.Epoch > s.epoch || root.Epoch == s.epoch && !s.heir && !s.mine(session.ID()) {
+			epoch := uint64(0)
+			if root != nil {
+				epoch = root.Epoch
+			}
+			h.release(n, epoch, false)
+			h.parts[n].owner = session.ID() // ended or not, it keeps nobody from claiming
+		}
+		return
+	}
+	record, err := h.sessionRecord(ctx, root.Owner)
+	if ctx.Err() != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := &h.parts[n]
+	if s.mine(session.ID()) || root.Epoch < s.epoch || root.Epoch == s.epoch && s.owner == root.Owner && !s.free {
+		return
+	}
+	if err == nil && record.State == lease.Live {
+		h.belongs(n, root.Owner, record.Address, root.Epoch)
+		h.meet(root.Owner, record.Address)
+		return
+	}
+	h.release(n, root.Epoch, false)
+	h.parts[n].owner = root.Owner
+}
+
+func (h *Hub) sessionRecord(ctx context.Context, id string) (lease.Record, error) {
+	key := sessionPrefix + id
+	b, _, err := lease.Read(ctx, h.opts.Sched, h.register(), key)
+	if err != nil {
+		if errors.Is(err, storage.ErrNotFound) {
+			err = nil
+		}
+		return lease.Record{ID: id, State: lease.Closed}, err
+	}
+	return lease.Decode(key, b)
+}
+
+// Reconsider lets instances go on that were held because their code did not fit their
+// history: the set of functions has changed.
+func (h *Hub) Reconsider() {
+	for _, p := range h.serving() {
+		p.Do(reconsider, func(error) {})
+	}
+}
+
+func reconsider(c *core.Core, now int64) { c.Reconsider(now) }
+
+func (h *Hub) serving() []*partition.Partition {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var parts []*partition.Partition
+	for _, s := range h.parts {
+		if s.part != nil {
+			parts = append(parts, s.part)
+		}
+	}
+	return parts
+}
