@@ -48,6 +48,14 @@ func New(hub Hub, files Files) *Services {
 	return &Services{hub: hub, files: files}
 }
 
+// once makes a request harmless to repeat if the app has given it an id.
+func once(ctx context.Context, r interface{ GetRequestId() string }) context.Context {
+	if id := r.GetRequestId(); id != "" {
+		return taskhub.WithRequestID(ctx, id)
+	}
+	return ctx
+}
+
 // StartInstance starts an orchestration: AlreadyExists, InvalidArgument.
 func (s *Services) StartInstance(ctx context.Context, r *protocol.StartInstanceRequest) (*protocol.StartInstanceResponse, error) {
 	req := taskhub.StartRequest{
@@ -60,7 +68,7 @@ func (s *Services) StartInstance(ctx context.Context, r *protocol.StartInstanceR
 		}
 		req.StartAt = t.AsTime()
 	}
-	res, err := s.hub.Start(ctx, req)
+	res, err := s.hub.Start(once(ctx, r), req)
 	if err != nil {
 		return nil, wireError(err)
 	}
@@ -85,7 +93,7 @@ func (s *Services) WaitForInstance(ctx context.Context, r *protocol.GetInstanceR
 
 // RaiseEvent delivers an external event: NotFound, FailedPrecondition.
 func (s *Services) RaiseEvent(ctx context.Context, r *protocol.RaiseEventRequest) (*protocol.RaiseEventResponse, error) {
-	if err := s.hub.RaiseEvent(ctx, r.GetInstanceId(), r.GetName(), text(r.GetInput())); err != nil {
+	if err := s.hub.RaiseEvent(once(ctx, r), r.GetInstanceId(), r.GetName(), text(r.GetInput())); err != nil {
 		return nil, wireError(err)
 	}
 	return &protocol.RaiseEventResponse{}, nil
@@ -93,7 +101,7 @@ func (s *Services) RaiseEvent(ctx context.Context, r *protocol.RaiseEventRequest
 
 // TerminateInstance ends an instance: NotFound, FailedPrecondition.
 func (s *Services) TerminateInstance(ctx context.Context, r *protocol.TerminateInstanceRequest) (*protocol.TerminateInstanceResponse, error) {
-	if err := s.hub.Terminate(ctx, r.GetInstanceId(), r.GetReason(), r.GetRecursive()); err != nil {
+	if err := s.hub.Terminate(once(ctx, r), r.GetInstanceId(), r.GetReason(), r.GetRecursive()); err != nil {
 		return nil, wireError(err)
 	}
 	return &protocol.TerminateInstanceResponse{}, nil
@@ -101,7 +109,7 @@ func (s *Services) TerminateInstance(ctx context.Context, r *protocol.TerminateI
 
 // PurgeInstance removes a finished instance: NotFound, FailedPrecondition.
 func (s *Services) PurgeInstance(ctx context.Context, r *protocol.PurgeInstanceRequest) (*protocol.PurgeInstanceResponse, error) {
-	if err := s.hub.Purge(ctx, r.GetInstanceId()); err != nil {
+	if err := s.hub.Purge(once(ctx, r), r.GetInstanceId()); err != nil {
 		return nil, wireError(err)
 	}
 	return &protocol.PurgeInstanceResponse{Deleted: 1}, nil

@@ -30,14 +30,15 @@ type fakeHub struct {
 	opt     taskhub.GetOptions
 	said    string
 	payload string
+	request string // its id
 }
 
 func (h *fakeHub) Payload(_ context.Context, reference string) (string, error) {
 	return h.payload, h.err
 }
 
-func (h *fakeHub) Start(_ context.Context, r taskhub.StartRequest) (taskhub.StartResult, error) {
-	h.started = r
+func (h *fakeHub) Start(ctx context.Context, r taskhub.StartRequest) (taskhub.StartResult, error) {
+	h.started, h.request = r, taskhub.RequestID(ctx)
 	return taskhub.StartResult{ID: "made"}, h.err
 }
 
@@ -48,17 +49,20 @@ func (h *fakeHub) Get(_ context.Context, _ string, o taskhub.GetOptions) (*taskh
 
 func (h *fakeHub) Wait(context.Context, string) (*taskhub.Instance, error) { return h.inst, h.err }
 
-func (h *fakeHub) RaiseEvent(_ context.Context, id, name string, data *string) error {
-	h.said = fmt.Sprint(id, " ", name, " ", *data)
+func (h *fakeHub) RaiseEvent(ctx context.Context, id, name string, data *string) error {
+	h.said, h.request = fmt.Sprint(id, " ", name, " ", *data), taskhub.RequestID(ctx)
 	return h.err
 }
 
-func (h *fakeHub) Terminate(_ context.Context, id, reason string, recursive bool) error {
-	h.said = fmt.Sprint(id, " ", reason, " ", recursive)
+func (h *fakeHub) Terminate(ctx context.Context, id, reason string, recursive bool) error {
+	h.said, h.request = fmt.Sprint(id, " ", reason, " ", recursive), taskhub.RequestID(ctx)
 	return h.err
 }
 
-func (h *fakeHub) Purge(_ context.Context, id string) error { h.said = id; return h.err }
+func (h *fakeHub) Purge(ctx context.Context, id string) error {
+	h.said, h.request = id, taskhub.RequestID(ctx)
+	return h.err
+}
 
 type fakeFiles struct{ err error }
 
@@ -180,5 +184,38 @@ func TestGetPayload(t *testing.T) {
 	s = durableclient.New(&fakeHub{err: storage.ErrNotFound}, nil)
 	if err := s.GetPayload(&protocol.GetPayloadRequest{Reference: ref}, &got); status.Code(err) != codes.NotFound {
 		t.Errorf("missing object: %v", err)
+	}
+}
+
+// The id of a request reaches the hub, which makes the request harmless to repeat.
+func TestRequestIDs(t *testing.T) {
+	ctx := context.Background()
+	hub := &fakeHub{}
+	s := durableclient.New(hub, nil)
+	for _, id := range []string{"r1", ""} {
+		calls := map[string]func() error{
+			"start": func() error {
+				_, err := s.StartInstance(ctx, &protocol.StartInstanceRequest{RequestId: id})
+				return err
+			},
+			"raise": func() error {
+				_, err := s.RaiseEvent(ctx, &protocol.RaiseEventRequest{Input: wrapperspb.String("1"), RequestId: id})
+				return err
+			},
+			"terminate": func() error {
+				_, err := s.TerminateInstance(ctx, &protocol.TerminateInstanceRequest{RequestId: id})
+				return err
+			},
+			"purge": func() error {
+				_, err := s.PurgeInstance(ctx, &protocol.PurgeInstanceRequest{RequestId: id})
+				return err
+			},
+		}
+		for name, call := range calls {
+			hub.request = "none came"
+			if err := call(); err != nil || hub.request != id {
+				t.Errorf("%s: hub got request id %q, want %q; %v", name, hub.request, id, err)
+			}
+		}
 	}
 }

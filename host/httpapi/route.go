@@ -5,11 +5,17 @@ import (
 	"net/url"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/durafunc/durafunc/taskhub"
 )
 
 // maxSegments is one more than the longest route has below "/", so that a longer
 // path does not match by being cut.
 const maxSegments = 8
+
+// idempotencyHeader makes a request that changes something harmless to repeat: its value
+// is the request id. Reads do not look at it.
+const idempotencyHeader = "Idempotency-Key"
 
 // splitPath cuts the path into unescaped segments and returns how many there are;
 // -1 if there are too many or an escape is broken. One slash at the end does not
@@ -67,6 +73,9 @@ func (a *api) serveDurable(w http.ResponseWriter, r *http.Request, segs []string
 	q := query(r.URL.RawQuery)
 	if !a.admit(w, q) {
 		return
+	}
+	if key := r.Header.Get(idempotencyHeader); key != "" {
+		r = r.WithContext(taskhub.WithRequestID(r.Context(), key))
 	}
 	switch {
 	case is(segs[0], "orchestrators") && r.Method == http.MethodPost:

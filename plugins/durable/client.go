@@ -24,7 +24,7 @@ var (
 	ErrInstanceExists = errors.New("instance already exists")
 	// ErrInvalidState: the instance has ended, or has not.
 	ErrInvalidState = errors.New("instance is in the wrong state")
-	// ErrUnavailable: the request was not taken and may be sent again.
+	// ErrUnavailable: the request was not answered and may be sent again; see WithRequestID.
 	ErrUnavailable = errors.New("host is unavailable")
 )
 
@@ -117,7 +117,7 @@ func (c *HostClient) Start(ctx context.Context, name string, in any, opts ...Sta
 		return "", invalid("input of %q: %w", name, err)
 	}
 	r, err := ask(ctx, c, "start "+name, protocol.HostServicesClient.StartInstance, &protocol.StartInstanceRequest{
-		Name: name, InstanceId: s.instanceID, Input: input, Version: s.version, Tags: s.tags, StartAt: s.startAt,
+		Name: name, InstanceId: s.instanceID, Input: input, Version: s.version, Tags: s.tags, StartAt: s.startAt, RequestId: requestID(ctx),
 	})
 	return r.GetInstanceId(), err
 }
@@ -147,13 +147,13 @@ func (c *HostClient) RaiseEvent(ctx context.Context, id, name string, data any) 
 		return invalid("data of event %q: %w", name, err)
 	}
 	_, err = ask(ctx, c, "raise "+name+" at "+id, protocol.HostServicesClient.RaiseEvent,
-		&protocol.RaiseEventRequest{InstanceId: id, Name: name, Input: p})
+		&protocol.RaiseEventRequest{InstanceId: id, Name: name, Input: p, RequestId: requestID(ctx)})
 	return err
 }
 
 // Terminate ends an instance and its children: ErrNotFound, ErrInvalidState.
 func (c *HostClient) Terminate(ctx context.Context, id, reason string, opts ...TerminateOption) error {
-	q := &protocol.TerminateInstanceRequest{InstanceId: id, Reason: reason, Recursive: true}
+	q := &protocol.TerminateInstanceRequest{InstanceId: id, Reason: reason, Recursive: true, RequestId: requestID(ctx)}
 	for _, o := range opts {
 		o.applyTerminate(q)
 	}
@@ -163,7 +163,8 @@ func (c *HostClient) Terminate(ctx context.Context, id, reason string, opts ...T
 
 // Purge removes a finished instance: ErrNotFound, or ErrInvalidState while it runs.
 func (c *HostClient) Purge(ctx context.Context, id string) error {
-	_, err := ask(ctx, c, "purge "+id, protocol.HostServicesClient.PurgeInstance, &protocol.PurgeInstanceRequest{InstanceId: id})
+	_, err := ask(ctx, c, "purge "+id, protocol.HostServicesClient.PurgeInstance,
+		&protocol.PurgeInstanceRequest{InstanceId: id, RequestId: requestID(ctx)})
 	return err
 }
 

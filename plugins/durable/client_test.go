@@ -66,6 +66,7 @@ func (f *fakeServices) TerminateInstance(_ context.Context, r *protocol.Terminat
 }
 
 func (f *fakeServices) PurgeInstance(_ context.Context, r *protocol.PurgeInstanceRequest) (*protocol.PurgeInstanceResponse, error) {
+	_ = f.note("", r)
 	return &protocol.PurgeInstanceResponse{Deleted: 1}, status.Error(codes.FailedPrecondition, "it runs")
 }
 

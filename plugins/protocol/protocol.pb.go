@@ -787,6 +787,8 @@ func (x *ActivityResult) GetFailure() *history.TaskFailureDetails {
 	return nil
 }
 
+// The requestId of a request makes it harmless to repeat: within ten minutes it takes
+// effect once, and the first answer is given again. 1 to 128 characters; empty: none.
 type StartInstanceRequest struct {
 	state         protoimpl.MessageState  `protogen:"open.v1"`
 	Name          string                  `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -795,6 +797,7 @@ type StartInstanceRequest struct {
 	Version       *wrapperspb.StringValue `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	StartAt       *timestamppb.Timestamp  `protobuf:"bytes,5,opt,name=startAt,proto3" json:"startAt,omitempty"`
 	Tags          map[string]string       `protobuf:"bytes,6,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	RequestId     string                  `protobuf:"bytes,7,opt,name=requestId,proto3" json:"requestId,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -869,6 +872,13 @@ func (x *StartInstanceRequest) GetTags() map[string]string {
 		return x.Tags
 	}
 	return nil
+}
+
+func (x *StartInstanceRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
 }
 
 type StartInstanceResponse struct {
@@ -1141,6 +1151,7 @@ type RaiseEventRequest struct {
 	InstanceId    string                  `protobuf:"bytes,1,opt,name=instanceId,proto3" json:"instanceId,omitempty"`
 	Name          string                  `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Input         *wrapperspb.StringValue `protobuf:"bytes,3,opt,name=input,proto3" json:"input,omitempty"`
+	RequestId     string                  `protobuf:"bytes,4,opt,name=requestId,proto3" json:"requestId,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1196,6 +1207,13 @@ func (x *RaiseEventRequest) GetInput() *wrapperspb.StringValue {
 	return nil
 }
 
+func (x *RaiseEventRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type RaiseEventResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1237,7 +1255,8 @@ type TerminateInstanceRequest struct {
 	InstanceId string                 `protobuf:"bytes,1,opt,name=instanceId,proto3" json:"instanceId,omitempty"`
 	Reason     string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// recursive reaches children too; our SDK sets it by default.
-	Recursive     bool `protobuf:"varint,3,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	Recursive     bool   `protobuf:"varint,3,opt,name=recursive,proto3" json:"recursive,omitempty"`
+	RequestId     string `protobuf:"bytes,4,opt,name=requestId,proto3" json:"requestId,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1293,6 +1312,13 @@ func (x *TerminateInstanceRequest) GetRecursive() bool {
 	return false
 }
 
+func (x *TerminateInstanceRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 type TerminateInstanceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1332,6 +1358,7 @@ func (*TerminateInstanceResponse) Descriptor() ([]byte, []int) {
 type PurgeInstanceRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	InstanceId    string                 `protobuf:"bytes,1,opt,name=instanceId,proto3" json:"instanceId,omitempty"`
+	RequestId     string                 `protobuf:"bytes,2,opt,name=requestId,proto3" json:"requestId,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1369,6 +1396,13 @@ func (*PurgeInstanceRequest) Descriptor() ([]byte, []int) {
 func (x *PurgeInstanceRequest) GetInstanceId() string {
 	if x != nil {
 		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *PurgeInstanceRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -1688,7 +1722,7 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\x0eActivityResult\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x124\n" +
 	"\x06result\x18\x02 \x01(\v2\x1c.google.protobuf.StringValueR\x06result\x12A\n" +
-	"\afailure\x18\x03 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailure\"\xed\x02\n" +
+	"\afailure\x18\x03 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailure\"\x8b\x03\n" +
 	"\x14StartInstanceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
 	"\n" +
@@ -1697,7 +1731,8 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\x05input\x18\x03 \x01(\v2\x1c.google.protobuf.StringValueR\x05input\x126\n" +
 	"\aversion\x18\x04 \x01(\v2\x1c.google.protobuf.StringValueR\aversion\x124\n" +
 	"\astartAt\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astartAt\x12F\n" +
-	"\x04tags\x18\x06 \x03(\v22.durafunc.plugin.v1.StartInstanceRequest.TagsEntryR\x04tags\x1a7\n" +
+	"\x04tags\x18\x06 \x03(\v22.durafunc.plugin.v1.StartInstanceRequest.TagsEntryR\x04tags\x12\x1c\n" +
+	"\trequestId\x18\a \x01(\tR\trequestId\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
@@ -1726,25 +1761,28 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\x06output\x18\b \x01(\v2\x1c.google.protobuf.StringValueR\x06output\x12@\n" +
 	"\fcustomStatus\x18\t \x01(\v2\x1c.google.protobuf.StringValueR\fcustomStatus\x12A\n" +
 	"\afailure\x18\n" +
-	" \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailure\"{\n" +
+	" \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailure\"\x99\x01\n" +
 	"\x11RaiseEventRequest\x12\x1e\n" +
 	"\n" +
 	"instanceId\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x122\n" +
-	"\x05input\x18\x03 \x01(\v2\x1c.google.protobuf.StringValueR\x05input\"\x14\n" +
-	"\x12RaiseEventResponse\"p\n" +
+	"\x05input\x18\x03 \x01(\v2\x1c.google.protobuf.StringValueR\x05input\x12\x1c\n" +
+	"\trequestId\x18\x04 \x01(\tR\trequestId\"\x14\n" +
+	"\x12RaiseEventResponse\"\x8e\x01\n" +
 	"\x18TerminateInstanceRequest\x12\x1e\n" +
 	"\n" +
 	"instanceId\x18\x01 \x01(\tR\n" +
 	"instanceId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1c\n" +
-	"\trecursive\x18\x03 \x01(\bR\trecursive\"\x1b\n" +
-	"\x19TerminateInstanceResponse\"6\n" +
+	"\trecursive\x18\x03 \x01(\bR\trecursive\x12\x1c\n" +
+	"\trequestId\x18\x04 \x01(\tR\trequestId\"\x1b\n" +
+	"\x19TerminateInstanceResponse\"T\n" +
 	"\x14PurgeInstanceRequest\x12\x1e\n" +
 	"\n" +
 	"instanceId\x18\x01 \x01(\tR\n" +
-	"instanceId\"1\n" +
+	"instanceId\x12\x1c\n" +
+	"\trequestId\x18\x02 \x01(\tR\trequestId\"1\n" +
 	"\x15PurgeInstanceResponse\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\rR\adeleted\"Z\n" +
 	"\x0ePutFileRequest\x12\x12\n" +
