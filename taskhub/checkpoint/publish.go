@@ -56,6 +56,8 @@ type Publisher struct {
 	Sched  sched.Scheduler
 	Prefix string // of table objects, ending in '/'
 	Epoch  uint64
+	// Guard is the lease under which the partition is written.
+	Guard commitlog.Guard
 
 	next     uint64
 	uploaded map[string]Table // shared files by their local name
@@ -121,21 +123,30 @@ func (p *Publisher) put(ctx context.Context, body []byte) (Table, error) {
 	p.next++
 	sum := sha256.Sum256(body)
 	t := Table{Name: fmt.Sprintf("%d-%d", p.Epoch, p.next), Bytes: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
-	return t, PutOnce(ctx, p.Sched, p.Store, p.Prefix+t.Name, body)
+	return t, PutOnce(ctx, p.Sched, p.Guard, p.Store, p.Prefix+t.Name, body)
 }
 
 // PutOnce creates an object whose name is used for one content only, so that finding
-// it there already means that it is ours. It does not give up before ctx ends.
-func PutOnce(ctx context.Context, s sched.Scheduler, store storage.Store, key string, body []byte) error {
+// it there already means that it is ours. It does not give up before ctx ends or the
+// lease is lost.
+func PutOnce(ctx context.Context, s sched.Scheduler, guard commitlog.Guard, store storage.Store, key string, body []byte) error {
 	for attempt := 0; ; attempt++ {
+		if err := guard.Await(ctx); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
 		actx, cancel := s.WithTimeout(ctx, putTimeout(len(body)))
-		_, err := store.Create(actx, key, body)
+		_, err := store.Create(guard.Sign(actx), key, body)
 		cancel()
 		if err == nil || errors.Is(err, storage.ErrConflict) {
 			return nil
 		}
 		if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrInvalidKey) {
 			return err
+		}
+		if errors.Is(err, storage.ErrExpired) {
+			if err := guard.Refresh(ctx); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
 		}
 		if err := commitlog.Pause(ctx, s, attempt, err); err != nil {
 			return fmt.Errorf("%s: %w", key, err)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/sched"
@@ -21,8 +22,15 @@ import (
 
 const prefix = "p/00/table/"
 
+// trusted is a lease that never ends.
+type trusted struct{}
+
+func (trusted) Await(context.Context) error              { return nil }
+func (trusted) Sign(ctx context.Context) context.Context { return ctx }
+func (trusted) Refresh(context.Context) error            { return nil }
+
 func publisher(s storage.Store, epoch uint64) *checkpoint.Publisher {
-	return &checkpoint.Publisher{Store: s, Sched: sched.Real(), Prefix: prefix, Epoch: epoch}
+	return &checkpoint.Publisher{Store: s, Sched: sched.Real(), Prefix: prefix, Epoch: epoch, Guard: trusted{}}
 }
 
 func upload(t *testing.T, p *checkpoint.Publisher, db checkpoint.DB) *checkpoint.Manifest {
@@ -349,11 +357,48 @@ func TestRestoreWaitsForTheStore(t *testing.T) {
 func TestPutOnce(t *testing.T) {
 	s := memory.New()
 	for range 2 { // the second finds its own
-		if err := checkpoint.PutOnce(t.Context(), sched.Real(), s, "p/00/payload/1-1", []byte("x")); err != nil {
+		if err := checkpoint.PutOnce(t.Context(), sched.Real(), trusted{}, s, "p/00/payload/1-1", []byte("x")); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := checkpoint.PutOnce(t.Context(), sched.Real(), s, "no key", nil); !errors.Is(err, storage.ErrInvalidKey) {
+	if err := checkpoint.PutOnce(t.Context(), sched.Real(), trusted{}, s, "no key", nil); !errors.Is(err, storage.ErrInvalidKey) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// short is a lease whose first moment is over; renewed, it is good for an hour.
+type short struct {
+	trusted
+	until     time.Time
+	refreshes int
+	lost      error
+}
+
+func (s *short) Sign(ctx context.Context) context.Context { return storage.Until(ctx, s.until) }
+
+func (s *short) Refresh(context.Context) error {
+	s.refreshes++
+	s.until = time.Now().Add(time.Hour)
+	return s.lost
+}
+
+// TestPutOnceRenewsTheLease: an object that came too late is sent again, unless the lease
+// is lost.
+func TestPutOnceRenewsTheLease(t *testing.T) {
+	s := memory.New()
+	lease := &short{until: time.Now()}
+	if err := checkpoint.PutOnce(t.Context(), sched.Real(), lease, s, "p/00/payload/1-1", []byte("x")); err != nil || lease.refreshes != 1 {
+		t.Errorf("got %v after %d renewals", err, lease.refreshes)
+	}
+	if _, _, err := s.Get(t.Context(), "p/00/payload/1-1"); err != nil {
+		t.Error(err)
+	}
+	gone := errors.New("lost")
+	lease = &short{until: time.Now(), lost: gone}
+	if err := checkpoint.PutOnce(t.Context(), sched.Real(), lease, s, "p/00/payload/1-2", []byte("x")); !errors.Is(err, gone) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := s.Get(t.Context(), "p/00/payload/1-2"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("an object was written without a lease: %v", err)
 	}
 }

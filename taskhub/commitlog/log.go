@@ -14,10 +14,19 @@ import (
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
-// Guard stands for the writer's lease. Await returns at once while the lease is
-// alive, waits for its renewal when it is not, and fails when it is lost for good.
+// Guard stands for the writer's lease.
 type Guard interface {
+	// Await returns at once while the lease is alive, waits for its renewal when it is
+	// not, and fails when it is lost for good.
 	Await(ctx context.Context) error
+	// Sign lets no write that is made with the returned context take effect after the
+	// moment up to which the lease can be trusted as far as is known now (storage.Until).
+	// Each attempt is signed anew: the same bytes may go out again under a later moment,
+	// since ownership was renewed meanwhile.
+	Sign(ctx context.Context) context.Context
+	// Refresh asks for a renewal and returns after it, or as Await fails. It follows a
+	// storage.ErrExpired: too little of the lease was left, or it has ended.
+	Refresh(ctx context.Context) error
 }
 
 // Log is the log of one partition in the bucket.
@@ -58,7 +67,7 @@ func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte
 			return err
 		}
 		actx, cancel := l.Sched.WithTimeout(ctx, attemptTimeout)
-		_, err := l.Store.Create(actx, key, record)
+		_, err := l.Store.Create(guard.Sign(actx), key, record)
 		cancel()
 		switch {
 		case err == nil:
@@ -75,6 +84,11 @@ func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte
 			return guard.Await(ctx) // ours from an earlier attempt: the same holds
 		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
 			return err
+		case errors.Is(err, storage.ErrExpired):
+			// This attempt came too late. One before it may have been in time.
+			if err := guard.Refresh(ctx); err != nil {
+				return err
+			}
 		}
 		if planted.Is(planted.AbsentMeansNever) {
 			if _, err := Fetch(ctx, l.Sched, l.Store, key); errors.Is(err, storage.ErrNotFound) {

@@ -22,11 +22,13 @@ import (
 // trusted is a lease that never ends; lost is one that has.
 type trusted struct{}
 
-func (trusted) Await(ctx context.Context) error { return ctx.Err() }
+func (trusted) Await(ctx context.Context) error          { return ctx.Err() }
+func (trusted) Sign(ctx context.Context) context.Context { return ctx }
+func (trusted) Refresh(ctx context.Context) error        { return ctx.Err() }
 
 var errLost = errors.New("lease lost")
 
-type lost struct{}
+type lost struct{ trusted }
 
 func (lost) Await(context.Context) error { return errLost }
 
@@ -219,7 +221,10 @@ func TestAppendStopsWithTheLease(t *testing.T) {
 }
 
 // ending loses its lease after so many looks: each attempt must look again.
-type ending struct{ left *int }
+type ending struct {
+	trusted
+	left *int
+}
 
 func (e ending) Await(context.Context) error {
 	if *e.left--; *e.left < 0 {
@@ -233,7 +238,7 @@ func TestEachAttemptNeedsTheLease(t *testing.T) {
 		s := faulty.New(memory.New(), nil)
 		s.SetOutage(true)
 		w, left := watch(s), 3
-		if err := newLog(w).Append(t.Context(), ending{&left}, 1, record(1, "me")); !errors.Is(err, errLost) {
+		if err := newLog(w).Append(t.Context(), ending{left: &left}, 1, record(1, "me")); !errors.Is(err, errLost) {
 			t.Errorf("got %v", err)
 		}
 		if w.count["create"] != 3 {
@@ -400,3 +405,88 @@ func TestTailCanBeLeftEarly(t *testing.T) {
 		break // must not be called again
 	}
 }
+
+// renewable is a lease of which so much is left when it was renewed last; it counts its
+// renewals.
+type renewable struct {
+	trusted
+	left      time.Duration
+	renewed   time.Time
+	refreshes int
+}
+
+func (r *renewable) Sign(ctx context.Context) context.Context {
+	return storage.Until(ctx, r.renewed.Add(r.left))
+}
+
+func (r *renewable) Refresh(context.Context) error {
+	r.refreshes++
+	r.renewed = time.Now()
+	return nil
+}
+
+// TestEachAttemptIsSignedAnew: an attempt that came too late is no verdict; the same bytes
+// go out again under a lease that was renewed.
+func TestEachAttemptIsSignedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := memory.New()
+		guard := &renewable{left: time.Second, renewed: time.Now().Add(-time.Minute)}
+		rec := record(1, "me")
+		l := newLog(inner)
+		if err := l.Append(t.Context(), guard, 1, rec); err != nil || stored(t, inner, l.Key(1)) != string(rec) {
+			t.Errorf("got %v", err)
+		}
+		if guard.refreshes != 1 {
+			t.Errorf("%d renewals, want one", guard.refreshes)
+		}
+	})
+}
+
+// TestExpiredSaysNothingOfAnEarlierAttempt: the first attempt landed and its answer was
+// lost; the second came too late; the third finds the first.
+func TestExpiredSaysNothingOfAnEarlierAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := memory.New()
+		l := newLog(inner)
+		guard := &renewable{left: time.Second, renewed: time.Now()}
+		attempts := 0
+		w := watch(faulty.New(inner, faulty.Script(faulty.Create, l.Key(1), faulty.FailAfter)))
+		w.before = func(verb, _ string) {
+			if verb != "create" {
+				return
+			}
+			if attempts++; attempts == 2 {
+				time.Sleep(2 * time.Second) // virtual: it is under way for longer than the lease
+			}
+		}
+		rec := record(1, "me")
+		if err := newLog(w).Append(t.Context(), guard, 1, rec); err != nil {
+			t.Errorf("got %v", err)
+		}
+		if attempts != 3 || guard.refreshes != 1 {
+			t.Errorf("%d attempts and %d renewals, want 3 and 1", attempts, guard.refreshes)
+		}
+		if stored(t, inner, l.Key(1)) != string(rec) {
+			t.Error("the record is not there")
+		}
+	})
+}
+
+// TestTooLateWithoutALease: when the lease cannot be renewed nothing is sent again.
+func TestTooLateWithoutALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(memory.New())
+		if err := newLog(w).Append(t.Context(), expiring{}, 1, record(1, "me")); !errors.Is(err, errLost) {
+			t.Errorf("got %v", err)
+		}
+		if w.count["create"] != 1 {
+			t.Errorf("%d attempts, want 1", w.count["create"])
+		}
+	})
+}
+
+// expiring is a lease that is believed in until a write is refused.
+type expiring struct{ trusted }
+
+func (expiring) Sign(ctx context.Context) context.Context { return storage.Until(ctx, time.Now()) }
+func (expiring) Refresh(context.Context) error            { return errLost }

@@ -24,15 +24,35 @@ type Register interface {
 // the same bytes are sent until the register says yes or no, and on no the record is
 // read. body must hold a fresh nonce, so that finding it means that it is this write.
 // storage.ErrConflict means that another write won.
+//
+// A session's own record is written like this, under no deadline: a renewal that lands
+// when the lease has ended is harmless, since an evictor has changed the record then.
 func Update(ctx context.Context, s sched.Scheduler, r Register, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+	return UpdateUnder(ctx, free{}, s, r, key, old, body)
+}
+
+// free is the guard of what needs no lease.
+type free struct{}
+
+func (free) Await(context.Context) error              { return nil }
+func (free) Sign(ctx context.Context) context.Context { return ctx }
+func (free) Refresh(context.Context) error            { return nil }
+
+// UpdateUnder is Update for what only the holder of a lease may write: each attempt waits
+// for the lease and carries the moment up to which it can be trusted.
+func UpdateUnder(ctx context.Context, guard commitlog.Guard, s sched.Scheduler, r Register, key string, old storage.Tag, body []byte) (storage.Tag, error) {
 	for attempt := 0; ; attempt++ {
+		if err := guard.Await(ctx); err != nil {
+			return "", err
+		}
 		actx, cancel := s.WithTimeout(ctx, attemptTimeout)
+		signed := guard.Sign(actx)
 		var tag storage.Tag
 		var err error
 		if old == "" {
-			tag, err = r.Create(actx, key, body)
+			tag, err = r.Create(signed, key, body)
 		} else {
-			tag, err = r.Replace(actx, key, old, body)
+			tag, err = r.Replace(signed, key, old, body)
 		}
 		cancel()
 		switch {
@@ -49,6 +69,11 @@ func Update(ctx context.Context, s sched.Scheduler, r Register, key string, old 
 			return "", err
 		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
 			return "", err
+		case errors.Is(err, storage.ErrExpired):
+			// This attempt came too late. One before it may have been in time.
+			if err := guard.Refresh(ctx); err != nil {
+				return "", err
+			}
 		}
 		if err := commitlog.Pause(ctx, s, attempt, err); err != nil {
 			return "", fmt.Errorf("%s: %w", key, err)

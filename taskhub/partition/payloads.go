@@ -55,7 +55,7 @@ func (s *payloadStore) Put(ctx context.Context, payload *string) (*string, error
 		Bytes: int64(len(*payload)), SHA256: hex.EncodeToString(sum[:]),
 	}
 	// The object is there before the commit that refers to it.
-	if err := checkpoint.PutOnce(ctx, s.cfg.Sched, s.cfg.Store, s.cfg.payloadPrefix()+ref.Name, []byte(*payload)); err != nil {
+	if err := checkpoint.PutOnce(ctx, s.cfg.Sched, s.cfg.Session, s.cfg.Store, s.cfg.payloadPrefix()+ref.Name, []byte(*payload)); err != nil {
 		return nil, err
 	}
 	text := ref.String()

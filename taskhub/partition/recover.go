@@ -97,7 +97,7 @@ func (c *Config) restoreFrom(ctx context.Context, r *recovered, m *checkpoint.Ma
 		return &CorruptError{Key: c.tablePrefix() + m.Bundle.Name,
 			Err: fmt.Errorf("state ends at record %d, its manifest says %d", db.Position().Seq, m.Seq)}
 	}
-	r.pub = &checkpoint.Publisher{Store: c.Store, Sched: c.Sched, Prefix: c.tablePrefix(), Epoch: r.root.Epoch}
+	r.pub = &checkpoint.Publisher{Store: c.Store, Sched: c.Sched, Prefix: c.tablePrefix(), Epoch: r.root.Epoch, Guard: c.Session}
 	r.pub.Known(m)
 	r.records, r.bytes = 0, 0
 	log := c.log()

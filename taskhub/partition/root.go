@@ -114,10 +114,10 @@ func (c *Config) writeRoot(ctx context.Context, r *Root, old storage.Tag) (stora
 	var nonce [12]byte
 	c.Sched.Random(nonce[:])
 	r.Nonce = hex.EncodeToString(nonce[:])
-	tag, err := lease.Update(ctx, c.Sched, c.Register, c.rootKey(), old, r.encode())
+	tag, err := lease.UpdateUnder(ctx, c.Session, c.Sched, c.Register, c.rootKey(), old, r.encode())
 	if errors.Is(err, storage.ErrConflict) && planted.Is(planted.RootWithoutTag) {
 		if _, old, err = lease.Read(ctx, c.Sched, c.Register, c.rootKey()); err == nil {
-			tag, err = lease.Update(ctx, c.Sched, c.Register, c.rootKey(), old, r.encode())
+			tag, err = lease.UpdateUnder(ctx, c.Session, c.Sched, c.Register, c.rootKey(), old, r.encode())
 		}
 	}
 	if errors.Is(err, storage.ErrConflict) {

@@ -55,11 +55,15 @@ func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
 	return nil
 }
 
-// remove deletes one object and says whether that is certain.
+// remove deletes one object and says whether that is certain. Not without a lease: who
+// has lost it does not know any more what the root names.
 func (g *garbage) remove(ctx context.Context, key string) bool {
 	ctx, cancel := g.cfg.Sched.WithTimeout(ctx, tidyTimeout)
 	defer cancel()
-	return g.cfg.Store.Delete(ctx, key) == nil
+	if g.cfg.Session.Await(ctx) != nil {
+		return false
+	}
+	return g.cfg.Store.Delete(g.cfg.Session.Sign(ctx), key) == nil
 }
 
 // tidyTimeout is when a deletion or listing without an answer is given up, until the

@@ -18,6 +18,9 @@ import (
 // Bucket is an object store shared by all hosts.
 type Bucket struct {
 	Weather Weather
+	// Expiry: writes are refused after the moment that they carry (storage.Until), as most
+	// stores do. Some do not look, and the fences must hold without.
+	Expiry bool
 
 	w       *World
 	objects map[string]*object
@@ -112,8 +115,13 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s %s: %w", op, key, context.Cause(ctx))
 	}
+	if op.IsWrite() && strings.HasPrefix(key, "p/") { // a partition's
+		if _, ok := storage.Deadline(ctx); !ok {
+			w.fail("%s sends %s of %s without a moment at which it expires", s.h.name, op, key)
+		}
+	}
 	fate := b.fate(op)
-	signed := s.h.Now()
+	signed, expires := s.h.Now(), s.expiry(ctx, op)
 	there, back := b.latency(), b.latency()
 	var answer error
 	err := w.block(ctx, func(x *waiter) {
@@ -128,6 +136,11 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 				if age := beginning.Add(w.now).Sub(signed); age > signedFor || age < -signedFor {
 					w.tracef("%s %s %s: signature of %v ago has expired", s.h.name, op, key, age)
 					reply(fmt.Errorf("%w: request has expired", storage.ErrDenied))
+					return
+				}
+				if now := beginning.Add(w.now); now.After(expires) {
+					w.tracef("%s %s %s: expired %v ago", s.h.name, op, key, now.Sub(expires))
+					reply(storage.ErrExpired)
 					return
 				}
 			}
@@ -162,7 +175,7 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 			}
 			w.at(s.h, there, func() {
 				if b.Weather.SignsLate {
-					signed = s.h.Now()
+					signed, expires = s.h.Now(), s.expiry(ctx, op)
 				}
 				arrive()
 			})
@@ -177,6 +190,19 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 		return fmt.Errorf("%s %s: %w", op, key, err)
 	}
 	return nil
+}
+
+// never is later than any run.
+var never = beginning.AddDate(1000, 0, 0)
+
+// expiry is when the bucket refuses a write that is signed now, by the bucket's clock,
+// which the host knows; a signature can tell whole seconds.
+func (s *hostStore) expiry(ctx context.Context, op faulty.Op) time.Time {
+	until, ok := storage.Deadline(ctx)
+	if !ok || !op.IsWrite() || !s.b.Expiry {
+		return never
+	}
+	return until.Add(-s.h.wall).Truncate(time.Second)
 }
 
 func errText(err error) string {

@@ -28,6 +28,8 @@ type Plan struct {
 	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts time.Duration
 	// LongFreezes lets freezes last up to two hours, else up to a few leases.
 	LongFreezes bool
+	// Expiry: see Bucket.
+	Expiry bool
 	// StopMono lets some freezes stop the boot clock as well.
 	StopMono bool
 	// OneWay lets some cuts of the network be in one direction only.
@@ -106,16 +108,19 @@ func Draw(rng *rand.Rand) *Plan {
 	}
 	if some(0.1) {
 		p.zombies(rng)
+	} else {
+		p.Expiry = some(0.5)
 	}
 	return p
 }
 
 // zombies makes a plan in which hosts freeze with requests that have not left yet, long
-// enough for others to take over, checkpoint and trim, and then let them go.
+// enough for others to take over, checkpoint and trim, and then let them go. The store
+// does not look at what has expired: signatures alone would stop them.
 func (p *Plan) zombies(rng *rand.Rand) {
 	p.Hosts, p.Partitions = 2+rng.IntN(2), 1
 	p.Lease, p.Stormy = 20*time.Second, 3*time.Hour
-	p.LongFreezes, p.Freezes = true, 0
+	p.LongFreezes, p.Freezes, p.Expiry = true, 0, false
 	p.Crashes, p.Stops, p.Outages = 0, 0, 0
 	p.Clients, p.Rounds, p.Pause = 6, 10, 20*time.Minute
 	p.CheckpointRecords = 1 + rng.IntN(3)
