@@ -1758,10 +1758,11 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\vUNAVAILABLE\x10\b\x12\r\n" +
 	"\tNOT_OWNER\x10\t\x12\b\n" +
 	"\x04BUSY\x10\n" +
-	"2\x95\x01\n" +
+	"2\xd9\x01\n" +
 	"\x04Peer\x12G\n" +
 	"\x04Call\x12\x1e.durafunc.transport.v1.Request\x1a\x1f.durafunc.transport.v1.Response\x12D\n" +
-	"\x05Posts\x12\x1b.durafunc.transport.v1.Post\x1a\x1c.durafunc.transport.v1.Ended(\x01B0Z.github.com/durafunc/durafunc/taskhub/transportb\x06proto3"
+	"\x05Posts\x12\x1b.durafunc.transport.v1.Post\x1a\x1c.durafunc.transport.v1.Ended(\x01\x12B\n" +
+	"\x04Ping\x12\x1c.durafunc.transport.v1.Ended\x1a\x1c.durafunc.transport.v1.EndedB0Z.github.com/durafunc/durafunc/taskhub/transportb\x06proto3"
 
 var (
 	file_taskhub_transport_wire_proto_rawDescOnce sync.Once
@@ -1830,10 +1831,12 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	17, // 23: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
 	2,  // 24: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
 	13, // 25: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
-	11, // 26: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
-	1,  // 27: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
-	26, // [26:28] is the sub-list for method output_type
-	24, // [24:26] is the sub-list for method input_type
+	1,  // 26: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
+	11, // 27: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
+	1,  // 28: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
+	1,  // 29: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
+	27, // [27:30] is the sub-list for method output_type
+	24, // [24:27] is the sub-list for method input_type
 	24, // [24:24] is the sub-list for extension type_name
 	24, // [24:24] is the sub-list for extension extendee
 	0,  // [0:24] is the sub-list for field type_name

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Peer_Call_FullMethodName  = "/durafunc.transport.v1.Peer/Call"
 	Peer_Posts_FullMethodName = "/durafunc.transport.v1.Peer/Posts"
+	Peer_Ping_FullMethodName  = "/durafunc.transport.v1.Peer/Ping"
 )
 
 // PeerClient is the client API for Peer service.
@@ -36,6 +37,9 @@ type PeerClient interface {
 	// Posts carries what needs no answer, in order. The answer is one empty message
 	// when the stream ends.
 	Posts(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[Post, Ended], error)
+	// Ping is answered at once: a host that does not is frozen or cut off. It is here
+	// because a gRPC client's own keepalive comes every 10 s at most.
+	Ping(ctx context.Context, in *Ended, opts ...grpc.CallOption) (*Ended, error)
 }
 
 type peerClient struct {
@@ -69,6 +73,16 @@ func (c *peerClient) Posts(ctx context.Context, opts ...grpc.CallOption) (grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_PostsClient = grpc.ClientStreamingClient[Post, Ended]
 
+func (c *peerClient) Ping(ctx context.Context, in *Ended, opts ...grpc.CallOption) (*Ended, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Ended)
+	err := c.cc.Invoke(ctx, Peer_Ping_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PeerServer is the server API for Peer service.
 // All implementations must embed UnimplementedPeerServer
 // for forward compatibility.
@@ -80,6 +94,9 @@ type PeerServer interface {
 	// Posts carries what needs no answer, in order. The answer is one empty message
 	// when the stream ends.
 	Posts(grpc.ClientStreamingServer[Post, Ended]) error
+	// Ping is answered at once: a host that does not is frozen or cut off. It is here
+	// because a gRPC client's own keepalive comes every 10 s at most.
+	Ping(context.Context, *Ended) (*Ended, error)
 	mustEmbedUnimplementedPeerServer()
 }
 
@@ -95,6 +112,9 @@ func (UnimplementedPeerServer) Call(context.Context, *Request) (*Response, error
 }
 func (UnimplementedPeerServer) Posts(grpc.ClientStreamingServer[Post, Ended]) error {
 	return status.Error(codes.Unimplemented, "method Posts not implemented")
+}
+func (UnimplementedPeerServer) Ping(context.Context, *Ended) (*Ended, error) {
+	return nil, status.Error(codes.Unimplemented, "method Ping not implemented")
 }
 func (UnimplementedPeerServer) mustEmbedUnimplementedPeerServer() {}
 func (UnimplementedPeerServer) testEmbeddedByValue()              {}
@@ -142,6 +162,24 @@ func _Peer_Posts_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_PostsServer = grpc.ClientStreamingServer[Post, Ended]
 
+func _Peer_Ping_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(Ended)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Ping(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Ping_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Ping(ctx, req.(*Ended))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Peer_ServiceDesc is the grpc.ServiceDesc for Peer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -152,6 +190,10 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Call",
 			Handler:    _Peer_Call_Handler,
+		},
+		{
+			MethodName: "Ping",
+			Handler:    _Peer_Ping_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

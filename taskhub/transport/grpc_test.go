@@ -1,0 +1,435 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	child()
+	goleak.VerifyTestMain(m)
+}
+
+const patience = 20 * time.Second
+
+// hand is a Handler whose parts a test can see and replace.
+type hand struct {
+	call  func(ctx context.Context, r *Request) *Response
+	post  func(p *Post)
+	posts chan *Post
+	lost  chan string
+}
+
+func newHand() *hand {
+	h := &hand{posts: make(chan *Post, 100_000), lost: make(chan string, 1000)}
+	h.call = func(_ context.Context, r *Request) *Response {
+		answer := &Response{Text: r.RequestId}
+		if start := r.GetStart(); start != nil {
+			answer.Instance = &Instance{Input: start.Input}
+		}
+		return answer
+	}
+	h.post = func(p *Post) { h.posts <- p }
+	return h
+}
+
+func (h *hand) Call(ctx context.Context, r *Request) *Response { return h.call(ctx, r) }
+func (h *hand) Post(p *Post)                                   { h.post(p) }
+func (h *hand) Lost(address string)                            { h.lost <- address }
+
+func key(fill byte) []byte { return bytes.Repeat([]byte{fill}, KeySize) }
+
+// open makes a network that is closed with the test.
+func open(t *testing.T, h Handler, change ...func(g *GRPC, o *GRPCOptions)) *GRPC {
+	t.Helper()
+	o := GRPCOptions{Listen: "127.0.0.1:0", Hub: "0123abcd", Key: key(1)}
+	for _, f := range change {
+		f(nil, &o)
+	}
+	g, err := NewGRPC(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.timing.grace = 200 * time.Millisecond
+	for _, f := range change {
+		f(g, &o)
+	}
+	g.Serve(h)
+	t.Cleanup(g.Close)
+	return g
+}
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// next waits for something from a channel.
+func next[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing comes", what)
+		panic("unreachable")
+	}
+}
+
+func numbered(n int) *Post { return &Post{What: &Post_Receipt{Receipt: &Receipt{UpTo: uint64(n)}}} }
+
+func TestCall(t *testing.T) {
+	a, b := open(t, newHand()), open(t, newHand())
+	r, err := a.Peer(b.Address()).Call(within(t), &Request{RequestId: "x"})
+	if err != nil || r.Text != "x" {
+		t.Errorf("Call: %v, %v", r, err)
+	}
+	if a.Peer(b.Address()) != a.Peer(b.Address()) {
+		t.Error("one address, two peers")
+	}
+}
+
+func TestPostsKeepTheirOrderAndAreBatched(t *testing.T) {
+	hb := newHand()
+	var writes atomic.Int64
+	a, b := open(t, newHand(), func(g *GRPC, _ *GRPCOptions) {
+		if g != nil {
+			g.dial = counting(&writes)
+		}
+	}), open(t, hb)
+	const n = 5000
+	for k := range n {
+		a.Peer(b.Address()).Post(numbered(k))
+	}
+	for k := range n {
+		if got := next(t, "post", hb.posts).GetReceipt().UpTo; got != uint64(k) {
+			t.Fatalf("post %d comes as number %d", got, k)
+		}
+	}
+	if writes.Load() > n/10 {
+		t.Errorf("%d writes for %d posts that waited together", writes.Load(), n)
+	}
+}
+
+type countingConn struct {
+	net.Conn
+	writes *atomic.Int64
+}
+
+func (c countingConn) Write(b []byte) (int, error) {
+	c.writes.Add(1)
+	return c.Conn.Write(b)
+}
+
+func counting(writes *atomic.Int64) func(ctx context.Context, address string) (net.Conn, error) {
+	return func(ctx context.Context, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		return countingConn{conn, writes}, err
+	}
+}
+
+func TestLargeMessages(t *testing.T) {
+	hb := newHand()
+	a, b := open(t, newHand()), open(t, hb)
+	large := strings.Repeat("x", 64<<20)
+	r, err := a.Peer(b.Address()).Call(within(t), &Request{Op: &Request_Start{Start: &Start{Input: &large}}})
+	if err != nil || r.Instance.GetInput() != large {
+		t.Errorf("Call: %d bytes came back, %v", len(r.GetInstance().GetInput()), err)
+	}
+	a.Peer(b.Address()).Post(&Post{What: &Post_Messages{Messages: &Messages{Messages: [][]byte{[]byte(large)}}}})
+	if p := next(t, "post", hb.posts); len(p.GetMessages().Messages[0]) != len(large) {
+		t.Error("a large post is cut")
+	}
+	// Above MaxMessage there is an answer too, and the connection goes on.
+	huge := strings.Repeat("x", MaxMessage)
+	r, err = a.Peer(b.Address()).Call(within(t), &Request{Op: &Request_Start{Start: &Start{Input: &huge}}})
+	if err != nil || r.Code != Code_PAYLOAD_TOO_LARGE {
+		t.Errorf("Call with more than MaxMessage: %v, %v", r.GetCode(), err)
+	}
+	hb.call = func(context.Context, *Request) *Response { return &Response{Text: huge} }
+	r, err = a.Peer(b.Address()).Call(within(t), &Request{})
+	if err != nil || r.Code != Code_PAYLOAD_TOO_LARGE {
+		t.Errorf("answer with more than MaxMessage: %v, %v", r.GetCode(), err)
+	}
+}
+
+func TestCancelReachesTheHandler(t *testing.T) {
+	hb := newHand()
+	began, ended := make(chan bool), make(chan bool)
+	hb.call = func(ctx context.Context, _ *Request) *Response {
+		began <- true
+		<-ctx.Done()
+		ended <- true
+		return &Response{}
+	}
+	a, b := open(t, newHand()), open(t, hb)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	why := errors.New("why")
+	failed := make(chan error)
+	go func() {
+		_, err := a.Peer(b.Address()).Call(ctx, &Request{})
+		failed <- err
+	}()
+	next(t, "the call", began)
+	cancel(why)
+	next(t, "its end", ended)
+	if err := next(t, "its error", failed); !errors.Is(err, why) {
+		t.Errorf("Call: %v, want the cause", err)
+	}
+}
+
+func TestDeadlineIsTheContextsError(t *testing.T) {
+	hb := newHand()
+	hb.call = func(ctx context.Context, _ *Request) *Response { <-ctx.Done(); return &Response{} }
+	a, b := open(t, newHand()), open(t, hb)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := a.Peer(b.Address()).Call(ctx, &Request{}); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrUnreachable) {
+		t.Errorf("Call: %v", err)
+	}
+}
+
+func TestHandlersFailures(t *testing.T) {
+	hb := newHand()
+	hb.call = func(_ context.Context, r *Request) *Response {
+		if r.RequestId == "nothing" {
+			return nil
+		}
+		panic("call")
+	}
+	hb.post = func(p *Post) {
+		if p.GetReceipt().UpTo == 0 {
+			panic("post")
+		}
+		hb.posts <- p
+	}
+	a, b := open(t, newHand()), open(t, hb)
+	for _, id := range []string{"nothing", "panic"} {
+		r, err := a.Peer(b.Address()).Call(within(t), &Request{RequestId: id})
+		if err != nil || r.Code != Code_OTHER {
+			t.Errorf("%s: %v, %v", id, r, err)
+		}
+	}
+	a.Peer(b.Address()).Post(numbered(0))
+	a.Peer(b.Address()).Post(numbered(1))
+	if p := next(t, "post", hb.posts); p.GetReceipt().UpTo != 1 {
+		t.Errorf("post: %v", p)
+	}
+}
+
+func TestLostAndReconnect(t *testing.T) {
+	ha, hb := newHand(), newHand()
+	a, b := open(t, ha), open(t, hb)
+	peer := a.Peer(b.Address())
+	if _, err := peer.Call(within(t), &Request{}); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	if lost := next(t, "Lost", ha.lost); lost != b.Address() {
+		t.Errorf("lost %s", lost)
+	}
+	if _, err := peer.Call(within(t), &Request{}); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Call of a host that is gone: %v", err)
+	}
+	next(t, "Lost, for the attempt", ha.lost)
+	hc := newHand()
+	open(t, hc, func(_ *GRPC, o *GRPCOptions) { o.Listen = b.Address() })
+	// A Call tries at once, whatever the back-off.
+	if r, err := peer.Call(within(t), &Request{RequestId: "again"}); err != nil || r.Text != "again" {
+		t.Errorf("Call of its successor: %v, %v", r, err)
+	}
+	peer.Post(numbered(7))
+	if p := next(t, "post", hc.posts); p.GetReceipt().UpTo != 7 {
+		t.Errorf("post: %v", p)
+	}
+}
+
+// Posts alone come back too, after a back-off.
+func TestPostsReconnect(t *testing.T) {
+	ha, hb := newHand(), newHand()
+	a, b := open(t, ha), open(t, hb)
+	peer := a.Peer(b.Address())
+	peer.Post(numbered(1))
+	next(t, "post", hb.posts)
+	b.Close()
+	next(t, "Lost", ha.lost)
+	attempts := 0
+	for deadline := time.Now().Add(300 * time.Millisecond); time.Now().Before(deadline); {
+		peer.Post(numbered(2))
+		select {
+		case <-ha.lost:
+			attempts++
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if attempts == 0 || attempts > 6 {
+		t.Errorf("%d attempts within 300 ms", attempts)
+	}
+	hc := newHand()
+	open(t, hc, func(_ *GRPC, o *GRPCOptions) { o.Listen = b.Address() })
+	for deadline := time.Now().Add(patience); ; {
+		peer.Post(numbered(3))
+		select {
+		case <-hc.posts:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no post arrives any more")
+		}
+	}
+}
+
+func TestCloseOfAPeer(t *testing.T) {
+	ha, hb := newHand(), newHand()
+	a, b := open(t, ha), open(t, hb)
+	peer := a.Peer(b.Address())
+	if _, err := peer.Call(within(t), &Request{}); err != nil {
+		t.Fatal(err)
+	}
+	peer.Close()
+	peer.Close()
+	if _, err := peer.Call(within(t), &Request{}); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Call after Close: %v", err)
+	}
+	peer.Post(numbered(1))
+	fresh := a.Peer(b.Address())
+	if fresh == peer {
+		t.Fatal("a closed peer is given out")
+	}
+	fresh.Post(numbered(2))
+	if p := next(t, "post", hb.posts); p.GetReceipt().UpTo != 2 {
+		t.Errorf("post: %v", p)
+	}
+	a.Close()
+	if len(ha.lost) > 0 {
+		t.Errorf("lost what was closed: %s", <-ha.lost)
+	}
+}
+
+// Close sends what waits, lets calls end, and cuts them short after the grace.
+func TestClose(t *testing.T) {
+	hb := newHand()
+	ending := make(chan bool, 1)
+	began := make(chan bool)
+	hb.call = func(ctx context.Context, r *Request) *Response {
+		began <- true
+		if r.RequestId == "long" {
+			<-ctx.Done()
+			ending <- true
+		}
+		return &Response{}
+	}
+	a, b := open(t, newHand()), open(t, hb)
+	for k := range 1000 {
+		a.Peer(b.Address()).Post(numbered(k))
+	}
+	failed := make(chan error)
+	go func() {
+		_, err := open(t, newHand()).Peer(b.Address()).Call(context.Background(), &Request{RequestId: "long"})
+		failed <- err
+	}()
+	next(t, "call", began)
+	a.Close()
+	for range 1000 {
+		next(t, "post", hb.posts)
+	}
+	b.Close()
+	select {
+	case <-ending:
+	default:
+		t.Error("Close returns while a call of the handler runs")
+	}
+	if err := next(t, "error", failed); !errors.Is(err, ErrUnreachable) {
+		t.Errorf("Call: %v", err)
+	}
+	b.Close()
+}
+
+// The queue to a host that takes nothing is bounded, and what is left of it comes in
+// order.
+func TestQueueIsBounded(t *testing.T) {
+	hb := newHand()
+	gate := make(chan bool)
+	hb.post = func(p *Post) {
+		<-gate
+		hb.posts <- p
+	}
+	a, b := open(t, newHand()), open(t, hb)
+	peer := a.Peer(b.Address()).(*grpcPeer)
+	body := make([]byte, 64<<10)
+	const n = 1000 // 62 MiB
+	for k := range n {
+		peer.Post(&Post{What: &Post_Messages{Messages: &Messages{First: uint64(k), Messages: [][]byte{body}}}})
+		l := peer.use(true)
+		l.mu.Lock()
+		waiting := l.bytes
+		l.mu.Unlock()
+		if waiting > maxWaiting {
+			t.Fatalf("%d bytes wait", waiting)
+		}
+	}
+	close(gate)
+	peer.Post(numbered(0)) // perhaps dropped too
+	var got []uint64
+	for len(got) == 0 || slices.IsSorted(got) {
+		select {
+		case p := <-hb.posts:
+			if p.GetMessages() != nil {
+				got = append(got, p.GetMessages().First)
+			}
+			continue
+		case <-time.After(300 * time.Millisecond):
+		}
+		break
+	}
+	if !slices.IsSorted(got) || len(got) < maxWaiting>>16/2 || len(got) > n/2 {
+		t.Errorf("%d of %d posts arrive, sorted: %v", len(got), n, slices.IsSorted(got))
+	}
+}
+
+// Calls and posts to many at once, while one comes and goes.
+func TestConcurrentUse(t *testing.T) {
+	ha := newHand()
+	a, b := open(t, ha), open(t, newHand())
+	c := open(t, newHand())
+	address := c.Address()
+	ctx := within(t)
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			for k := range 100 {
+				id := fmt.Sprint(n, k)
+				if r, err := a.Peer(b.Address()).Call(ctx, &Request{RequestId: id}); err != nil || r.Text != id {
+					t.Errorf("Call: %v, %v", r, err)
+				}
+				if _, err := a.Peer(address).Call(ctx, &Request{}); err != nil && !errors.Is(err, ErrUnreachable) {
+					t.Errorf("Call: %v", err)
+				}
+				a.Peer(b.Address()).Post(numbered(k))
+				a.Peer(address).Post(numbered(k))
+				if k == 50 {
+					a.Peer(address).Close()
+				}
+			}
+		})
+	}
+	for range 3 {
+		c.Close()
+		c = open(t, newHand(), func(_ *GRPC, o *GRPCOptions) { o.Listen = address })
+	}
+	wg.Wait()
+}
