@@ -113,7 +113,7 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, storage.Tag, error
 	}
 	body, sum, err := read(s.path(key))
 	if errors.Is(err, errTorn) {
-		s.discard(ctx, key)
+		_ = s.discard(ctx, key) // or the next one will: it is absent already
 		err = storage.ErrNotFound
 	}
 	if err != nil {
