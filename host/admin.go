@@ -63,9 +63,20 @@ func (a *admin) Status() httpapi.HostStatus {
 			s.Errors = append(s.Errors, fmt.Sprintf("partition %d is %s: %s", p.Partition, p.State, p.Detail))
 		}
 	}
+	s.TaskHub = taskHubStatus(a.h.hub)
 	s.Errors = append(s.Errors, a.h.watched.problems()...)
 	for _, w := range a.h.work.Waiting() {
 		s.Errors = append(s.Errors, missing(w))
+	}
+	return s
+}
+
+func taskHubStatus(hub *taskhub.Hub) *httpapi.TaskHubStatus {
+	s := &httpapi.TaskHubStatus{Session: hub.Session(), Address: hub.Address()}
+	for _, p := range hub.Info() {
+		s.Partitions = append(s.Partitions, httpapi.PartitionStatus{
+			Partition: p.Partition, State: string(p.State), Epoch: p.Epoch, Owner: p.Owner, Address: p.Address, Detail: p.Detail,
+		})
 	}
 	return s
 }

@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/durafunc/durafunc/host/dispatch"
@@ -14,6 +16,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage/metered"
 	"github.com/durafunc/durafunc/taskhub/storage/probe"
+	"github.com/durafunc/durafunc/taskhub/transport"
 )
 
 // blockCache is the memory in bytes that the partitions' working states share for
@@ -22,6 +25,20 @@ const blockCache = 64 << 20
 
 // probePrefix is where the probes of a store try it out, beside the hub's own objects.
 const probePrefix = "probe"
+
+// network is how this host reaches the others of its hub. A store in memory has no others.
+func (h *Host) network() func(hub string, key []byte) (transport.Network, error) {
+	task := h.opts.Config.DurableTask
+	if task.Storage.Type == hostjson.StoreMemory {
+		return nil
+	}
+	return func(hub string, key []byte) (transport.Network, error) {
+		return transport.NewGRPC(transport.GRPCOptions{
+			Listen: net.JoinHostPort(h.opts.Address, strconv.Itoa(task.PeerPort)), Advertise: task.AdvertiseAddress,
+			Hub: hub, Key: key, Log: h.opts.Log.Named("peers"),
+		})
+	}
+}
 
 // openHub opens the store and the task hub in it. A store that does not keep its word
 // is refused before anything is entrusted to it.
@@ -62,7 +79,7 @@ func (h *Host) openHub(ctx context.Context) error {
 		Name: task.HubName, Store: h.store, Register: register, Leases: leases, Partitions: task.Storage.PartitionCount,
 		Prepare: func() error { return probe.Race(ctx, store, probePrefix) },
 		Opener:  opener, Exec: h.work, Sched: sched.Real(), Log: h.opts.Log.Named("taskhub"),
-		Lease: task.Storage.LeaseDuration,
+		Lease: task.Storage.LeaseDuration, Network: h.network(),
 		About: lease.Record{
 			Host: hostname, PID: os.Getpid(), Started: h.started.UTC(), Machine: lease.MachineID(), Lock: h.local.lock.Path(),
 		},

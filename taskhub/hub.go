@@ -173,6 +173,12 @@ func (h *Hub) closeNetwork() {
 // Partitions is the number of partitions that the hub was created with.
 func (h *Hub) Partitions() int { return len(h.parts) }
 
+// Session is the id of the session under which this host takes part at the moment.
+func (h *Hub) Session() string { return h.sessionID() }
+
+// Address is where the other hosts of the hub reach this one; "" without a network.
+func (h *Hub) Address() string { return h.opts.About.Address }
+
 // Info says what this host does with each partition.
 func (h *Hub) Info() []PartitionInfo {
 	h.mu.Lock()

@@ -79,7 +79,11 @@ type DurableTask struct {
 	FunctionNotFoundTimeout time.Duration
 	// MaxPayloadBytes bounds one input, output or event.
 	MaxPayloadBytes int64
-	Storage         Storage
+	// AdvertiseAddress is what other hosts of the hub are told: host or host:port; empty:
+	// found out. PeerPort is where they are listened to; 0: the system picks one.
+	AdvertiseAddress string
+	PeerPort         int
+	Storage          Storage
 }
 
 // NonDeterminism is what happens to an instance whose replay disagrees with its

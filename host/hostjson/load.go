@@ -105,6 +105,8 @@ func (r reader) durableTask(root string, env []string) DurableTask {
 			string(NonDeterminismSuspend), string(NonDeterminismFail))),
 		FunctionNotFoundTimeout: r.duration(p+"functionNotFoundTimeout", DefaultFunctionNotFoundTimeout, 0),
 		MaxPayloadBytes:         r.integer(p+"maxPayloadBytes", DefaultMaxPayloadBytes, MinPayloadBytes, MaxPayloadBytes),
+		AdvertiseAddress:        r.text(p+"advertiseAddress", ""),
+		PeerPort:                int(r.integer(p+"peerPort", 0, 0, 65535)),
 		Storage:                 r.storage(root),
 	}
 }

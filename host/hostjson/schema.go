@@ -44,7 +44,7 @@ var schema = map[string]section{
 	pathDurable: {
 		read: []string{"hubName", "maxConcurrentActivityFunctions", "maxConcurrentOrchestratorFunctions",
 			"overridableExistingInstanceStates", "storageProvider", "nonDeterminism", "functionNotFoundTimeout",
-			"maxPayloadBytes"},
+			"maxPayloadBytes", "advertiseAddress", "peerPort"},
 		azure: []string{"defaultVersion", "versionMatchStrategy", "versionFailureStrategy", "maxConcurrentEntityFunctions",
 			"maxEntityOperationBatchSize", "maxOrchestrationActions", "extendedSessionsEnabled",
 			"extendedSessionIdleTimeoutInSeconds", "entityMessageReorderWindowInMinutes",

@@ -19,6 +19,26 @@ type HostStatus struct {
 	Started      time.Time
 	// Errors say what keeps the host or its function apps from running.
 	Errors []string
+	// TaskHub is this host's part in its task hub; nil is left out. An extension.
+	TaskHub *TaskHubStatus
+}
+
+// TaskHubStatus is what a host does in its task hub.
+type TaskHubStatus struct {
+	Session    string            `json:"session"`
+	Address    string            `json:"address,omitempty"` // where other hosts reach this one
+	Partitions []PartitionStatus `json:"partitions"`
+}
+
+// PartitionStatus is one partition as this host sees it; state is one of
+// taskhub.PartitionState.
+type PartitionStatus struct {
+	Partition int    `json:"partition"`
+	State     string `json:"state"`
+	Epoch     uint64 `json:"epoch"`
+	Owner     string `json:"owner,omitempty"`   // session
+	Address   string `json:"address,omitempty"` // of the owner, if it is another host
+	Detail    string `json:"detail,omitempty"`
 }
 
 // Function describes a loaded function.
@@ -72,8 +92,10 @@ func (a *api) hostStatus(w http.ResponseWriter) {
 		ProcessUptime                  int64    `json:"processUptime"` // milliseconds
 		FunctionAppContentEditingState string   `json:"functionAppContentEditingState"`
 		Errors                         []string `json:"errors,omitempty"`
+
+		TaskHub *TaskHubStatus `json:"taskHub,omitempty"`
 	}{s.ID, s.State, a.Version, "durafunc " + a.Version, s.InstanceID, s.ComputerName,
-		a.now().Sub(s.Started).Milliseconds(), "NotAllowed", s.Errors})
+		a.now().Sub(s.Started).Milliseconds(), "NotAllowed", s.Errors, s.TaskHub})
 }
 
 // functionJSON is the function description of F§7.3. The hrefs of files are null:
