@@ -1431,7 +1431,12 @@ type Hello struct {
 	// known are the hosts that the sender hears, so that all come to know all.
 	Known []*Host `protobuf:"bytes,4,rep,name=known,proto3" json:"known,omitempty"`
 	// leaving: the host is stopping and takes no partitions.
-	Leaving       bool `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	Leaving bool `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// sleepy: the host has had nothing to do for a while and would hibernate.
+	Sleepy bool `protobuf:"varint,6,opt,name=sleepy,proto3" json:"sleepy,omitempty"`
+	// asleep: the host hibernates, and has released what it owned. Its session ends.
+	Asleep        bool        `protobuf:"varint,7,opt,name=asleep,proto3" json:"asleep,omitempty"`
+	Released      []*Released `protobuf:"bytes,8,rep,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1501,6 +1506,88 @@ func (x *Hello) GetLeaving() bool {
 	return false
 }
 
+func (x *Hello) GetSleepy() bool {
+	if x != nil {
+		return x.Sleepy
+	}
+	return false
+}
+
+func (x *Hello) GetAsleep() bool {
+	if x != nil {
+		return x.Asleep
+	}
+	return false
+}
+
+func (x *Hello) GetReleased() []*Released {
+	if x != nil {
+		return x.Released
+	}
+	return nil
+}
+
+// Released is a partition that its owner gave up to hibernate.
+type Released struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	WakeAt        int64                  `protobuf:"varint,3,opt,name=wake_at,json=wakeAt,proto3" json:"wake_at,omitempty"` // Unix nanoseconds of its next timer; 0: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Released) Reset() {
+	*x = Released{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Released) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Released) ProtoMessage() {}
+
+func (x *Released) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Released.ProtoReflect.Descriptor instead.
+func (*Released) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Released) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Released) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Released) GetWakeAt() int64 {
+	if x != nil {
+		return x.WakeAt
+	}
+	return 0
+}
+
 type Host struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -1511,7 +1598,7 @@ type Host struct {
 
 func (x *Host) Reset() {
 	*x = Host{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[16]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1610,7 @@ func (x *Host) String() string {
 func (*Host) ProtoMessage() {}
 
 func (x *Host) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[16]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1623,7 @@ func (x *Host) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Host.ProtoReflect.Descriptor instead.
 func (*Host) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{16}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Host) GetSession() string {
@@ -1565,7 +1652,7 @@ type Owned struct {
 
 func (x *Owned) Reset() {
 	*x = Owned{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[17]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1664,7 @@ func (x *Owned) String() string {
 func (*Owned) ProtoMessage() {}
 
 func (x *Owned) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[17]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +1677,7 @@ func (x *Owned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Owned.ProtoReflect.Descriptor instead.
 func (*Owned) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{17}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Owned) GetPartition() uint32 {
@@ -1732,13 +1819,20 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\aReceipt\x12\x10\n" +
 	"\x03src\x18\x01 \x01(\rR\x03src\x12\x10\n" +
 	"\x03dst\x18\x02 \x01(\rR\x03dst\x12\x13\n" +
-	"\x05up_to\x18\x03 \x01(\x04R\x04upTo\"\xbc\x01\n" +
+	"\x05up_to\x18\x03 \x01(\x04R\x04upTo\"\xa9\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x122\n" +
 	"\x05owned\x18\x03 \x03(\v2\x1c.durafunc.transport.v1.OwnedR\x05owned\x121\n" +
 	"\x05known\x18\x04 \x03(\v2\x1b.durafunc.transport.v1.HostR\x05known\x12\x18\n" +
-	"\aleaving\x18\x05 \x01(\bR\aleaving\":\n" +
+	"\aleaving\x18\x05 \x01(\bR\aleaving\x12\x16\n" +
+	"\x06sleepy\x18\x06 \x01(\bR\x06sleepy\x12\x16\n" +
+	"\x06asleep\x18\a \x01(\bR\x06asleep\x12;\n" +
+	"\breleased\x18\b \x03(\v2\x1f.durafunc.transport.v1.ReleasedR\breleased\"W\n" +
+	"\bReleased\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x17\n" +
+	"\awake_at\x18\x03 \x01(\x03R\x06wakeAt\":\n" +
 	"\x04Host\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\"l\n" +
@@ -1777,7 +1871,7 @@ func file_taskhub_transport_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_taskhub_transport_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_taskhub_transport_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_taskhub_transport_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_taskhub_transport_wire_proto_goTypes = []any{
 	(Code)(0),                          // 0: durafunc.transport.v1.Code
 	(*Ended)(nil),                      // 1: durafunc.transport.v1.Ended
@@ -1796,13 +1890,14 @@ var file_taskhub_transport_wire_proto_goTypes = []any{
 	(*Messages)(nil),                   // 14: durafunc.transport.v1.Messages
 	(*Receipt)(nil),                    // 15: durafunc.transport.v1.Receipt
 	(*Hello)(nil),                      // 16: durafunc.transport.v1.Hello
-	(*Host)(nil),                       // 17: durafunc.transport.v1.Host
-	(*Owned)(nil),                      // 18: durafunc.transport.v1.Owned
-	nil,                                // 19: durafunc.transport.v1.Start.TagsEntry
-	nil,                                // 20: durafunc.transport.v1.Instance.TagsEntry
-	(*history.HistoryEvent)(nil),       // 21: durafunc.history.v1.HistoryEvent
-	(history.OrchestrationStatus)(0),   // 22: durafunc.history.v1.OrchestrationStatus
-	(*history.TaskFailureDetails)(nil), // 23: durafunc.history.v1.TaskFailureDetails
+	(*Released)(nil),                   // 17: durafunc.transport.v1.Released
+	(*Host)(nil),                       // 18: durafunc.transport.v1.Host
+	(*Owned)(nil),                      // 19: durafunc.transport.v1.Owned
+	nil,                                // 20: durafunc.transport.v1.Start.TagsEntry
+	nil,                                // 21: durafunc.transport.v1.Instance.TagsEntry
+	(*history.HistoryEvent)(nil),       // 22: durafunc.history.v1.HistoryEvent
+	(history.OrchestrationStatus)(0),   // 23: durafunc.history.v1.OrchestrationStatus
+	(*history.TaskFailureDetails)(nil), // 24: durafunc.history.v1.TaskFailureDetails
 }
 var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	3,  // 0: durafunc.transport.v1.Request.start:type_name -> durafunc.transport.v1.Start
@@ -1814,32 +1909,33 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	7,  // 6: durafunc.transport.v1.Request.get:type_name -> durafunc.transport.v1.Get
 	8,  // 7: durafunc.transport.v1.Request.list:type_name -> durafunc.transport.v1.Query
 	10, // 8: durafunc.transport.v1.Request.move:type_name -> durafunc.transport.v1.Move
-	19, // 9: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
+	20, // 9: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
 	8,  // 10: durafunc.transport.v1.Purge.query:type_name -> durafunc.transport.v1.Query
 	0,  // 11: durafunc.transport.v1.Response.code:type_name -> durafunc.transport.v1.Code
 	12, // 12: durafunc.transport.v1.Response.instance:type_name -> durafunc.transport.v1.Instance
-	21, // 13: durafunc.transport.v1.Response.events:type_name -> durafunc.history.v1.HistoryEvent
+	22, // 13: durafunc.transport.v1.Response.events:type_name -> durafunc.history.v1.HistoryEvent
 	12, // 14: durafunc.transport.v1.Response.instances:type_name -> durafunc.transport.v1.Instance
-	22, // 15: durafunc.transport.v1.Instance.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	23, // 16: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	20, // 17: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
+	23, // 15: durafunc.transport.v1.Instance.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	24, // 16: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	21, // 17: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
 	14, // 18: durafunc.transport.v1.Post.messages:type_name -> durafunc.transport.v1.Messages
 	15, // 19: durafunc.transport.v1.Post.receipt:type_name -> durafunc.transport.v1.Receipt
 	16, // 20: durafunc.transport.v1.Post.hello:type_name -> durafunc.transport.v1.Hello
-	18, // 21: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
-	17, // 22: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
-	17, // 23: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
-	2,  // 24: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
-	13, // 25: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
-	1,  // 26: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
-	11, // 27: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
-	1,  // 28: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
-	1,  // 29: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
-	27, // [27:30] is the sub-list for method output_type
-	24, // [24:27] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	19, // 21: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
+	18, // 22: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
+	17, // 23: durafunc.transport.v1.Hello.released:type_name -> durafunc.transport.v1.Released
+	18, // 24: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
+	2,  // 25: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
+	13, // 26: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
+	1,  // 27: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
+	11, // 28: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
+	1,  // 29: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
+	1,  // 30: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
+	28, // [28:31] is the sub-list for method output_type
+	25, // [25:28] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_taskhub_transport_wire_proto_init() }
@@ -1875,7 +1971,7 @@ func file_taskhub_transport_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskhub_transport_wire_proto_rawDesc), len(file_taskhub_transport_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
