@@ -104,8 +104,18 @@ bench: bin/minio ## the peers' workloads on files and on MinIO; QUICK=1: under 9
 microbench: ## Go benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
 
+# Extra flags for the chaos run, as CHAOSARGS="--seed 7 --clients 8 --keep".
+DURATION  ?= 10m
+CHAOSARGS ?=
+
 .PHONY: chaos
-chaos: build samples bin/minio ## the crash tests in their long form
+chaos: build bin/minio ## three hosts under kills, freezes and store faults, then an audit; DURATION=2m: shorter
+	CGO_ENABLED=0 $(BUILD) -o bin/chaos ./host/chaos
+	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o bin/chaos-app ./host/chaos/testdata/app
+	@exec bin/chaos --duration $(DURATION) --json bin/chaos.json $(CHAOSARGS)
+
+.PHONY: crash-long
+crash-long: build samples bin/minio ## the crash tests in their long form
 	DURAFUNC_REQUIRE_MINIO=1 DURAFUNC_CHAOS=long go test -count 1 -timeout 60m -v -run 'Chaos|Crash' ./...
 
 .PHONY: minio

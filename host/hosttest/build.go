@@ -104,7 +104,7 @@ func goBuild(n int, pkg string, flags []string) (string, error) {
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err = spawn(cmd); err == nil { // it ends with us
+	if err = Spawn(cmd); err == nil { // it ends with us
 		err = cmd.Wait()
 	}
 	if err != nil {

@@ -55,7 +55,7 @@ func (r *Root) Launch(t testing.TB, args ...string) *Host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := spawn(h.cmd); err != nil {
+	if err := Spawn(h.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -201,7 +201,7 @@ func (r *Root) Run(t testing.TB, args ...string) Result {
 	var out, errOut bytes.Buffer
 	cmd := exec.Command(Binary(t), args...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = r.Dir, r.environment(), &out, &errOut, r.user()
-	if err := spawn(cmd); err != nil {
+	if err := Spawn(cmd); err != nil {
 		t.Fatal(err)
 	}
 	late := time.AfterFunc(exitTimeout, func() { _ = cmd.Process.Kill() })

@@ -21,8 +21,8 @@ var spawner = sync.OnceValue(func() chan<- func() {
 	return calls
 })
 
-// spawn starts cmd so that the kernel kills it when this process ends.
-func spawn(cmd *exec.Cmd) error {
+// Spawn starts cmd so that the kernel kills it when this process ends.
+func Spawn(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}

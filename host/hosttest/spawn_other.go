@@ -4,6 +4,6 @@ package hosttest
 
 import "os/exec"
 
-// spawn starts cmd. Only Linux can tie its life to ours; elsewhere the test's clean-up
+// Spawn starts cmd. Only Linux can tie its life to ours; elsewhere the test's clean-up
 // has to do.
-func spawn(cmd *exec.Cmd) error { return cmd.Start() }
+func Spawn(cmd *exec.Cmd) error { return cmd.Start() }
