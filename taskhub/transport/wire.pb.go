@@ -156,6 +156,8 @@ type Request struct {
 	//	*Request_History
 	//	*Request_List
 	//	*Request_Move
+	//	*Request_Check
+	//	*Request_Roll
 	Op            isRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -327,6 +329,24 @@ func (x *Request) GetMove() *Move {
 	return nil
 }
 
+func (x *Request) GetCheck() *Check {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Check); ok {
+			return x.Check
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetRoll() *Roll {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Roll); ok {
+			return x.Roll
+		}
+	}
+	return nil
+}
+
 type isRequest_Op interface {
 	isRequest_Op()
 }
@@ -379,6 +399,14 @@ type Request_Move struct {
 	Move *Move `protobuf:"bytes,30,opt,name=move,proto3,oneof"`
 }
 
+type Request_Check struct {
+	Check *Check `protobuf:"bytes,31,opt,name=check,proto3,oneof"`
+}
+
+type Request_Roll struct {
+	Roll *Roll `protobuf:"bytes,32,opt,name=roll,proto3,oneof"`
+}
+
 func (*Request_Start) isRequest_Op() {}
 
 func (*Request_RaiseEvent) isRequest_Op() {}
@@ -402,6 +430,10 @@ func (*Request_History) isRequest_Op() {}
 func (*Request_List) isRequest_Op() {}
 
 func (*Request_Move) isRequest_Op() {}
+
+func (*Request_Check) isRequest_Op() {}
+
+func (*Request_Roll) isRequest_Op() {}
 
 type Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -929,7 +961,9 @@ type Response struct {
 	After         uint64                  `protobuf:"varint,7,opt,name=after,proto3" json:"after,omitempty"`        // list, purge_some: go on after this one
 	More          bool                    `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`          // list, purge_some: there may be more
 	Purged        uint32                  `protobuf:"varint,9,opt,name=purged,proto3" json:"purged,omitempty"`
-	Moved         uint32                  `protobuf:"varint,10,opt,name=moved,proto3" json:"moved,omitempty"` // move: the partition that was released
+	Moved         uint32                  `protobuf:"varint,10,opt,name=moved,proto3" json:"moved,omitempty"`    // move: the partition that was released
+	Unknown       []*Token                `protobuf:"bytes,11,rep,name=unknown,proto3" json:"unknown,omitempty"` // check: those that this host does not know
+	Tasks         []*Task                 `protobuf:"bytes,12,rep,name=tasks,proto3" json:"tasks,omitempty"`     // roll
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1032,6 +1066,20 @@ func (x *Response) GetMoved() uint32 {
 		return x.Moved
 	}
 	return 0
+}
+
+func (x *Response) GetUnknown() []*Token {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *Response) GetTasks() []*Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
 }
 
 // Instance is the committed state of an instance; payloads may be references. Times
@@ -1193,6 +1241,9 @@ type Post struct {
 	//	*Post_Messages
 	//	*Post_Receipt
 	//	*Post_Hello
+	//	*Post_Work
+	//	*Post_Done
+	//	*Post_Taken
 	What          isPost_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1269,6 +1320,33 @@ func (x *Post) GetHello() *Hello {
 	return nil
 }
 
+func (x *Post) GetWork() *Work {
+	if x != nil {
+		if x, ok := x.What.(*Post_Work); ok {
+			return x.Work
+		}
+	}
+	return nil
+}
+
+func (x *Post) GetDone() *Done {
+	if x != nil {
+		if x, ok := x.What.(*Post_Done); ok {
+			return x.Done
+		}
+	}
+	return nil
+}
+
+func (x *Post) GetTaken() *Taken {
+	if x != nil {
+		if x, ok := x.What.(*Post_Taken); ok {
+			return x.Taken
+		}
+	}
+	return nil
+}
+
 type isPost_What interface {
 	isPost_What()
 }
@@ -1285,11 +1363,29 @@ type Post_Hello struct {
 	Hello *Hello `protobuf:"bytes,4,opt,name=hello,proto3,oneof"`
 }
 
+type Post_Work struct {
+	Work *Work `protobuf:"bytes,5,opt,name=work,proto3,oneof"`
+}
+
+type Post_Done struct {
+	Done *Done `protobuf:"bytes,6,opt,name=done,proto3,oneof"`
+}
+
+type Post_Taken struct {
+	Taken *Taken `protobuf:"bytes,7,opt,name=taken,proto3,oneof"`
+}
+
 func (*Post_Messages) isPost_What() {}
 
 func (*Post_Receipt) isPost_What() {}
 
 func (*Post_Hello) isPost_What() {}
+
+func (*Post_Work) isPost_What() {}
+
+func (*Post_Done) isPost_What() {}
+
+func (*Post_Taken) isPost_What() {}
 
 // Messages go from partition src to the owner of dst.
 type Messages struct {
@@ -1432,6 +1528,9 @@ type Hello struct {
 	Known []*Host `protobuf:"bytes,4,rep,name=known,proto3" json:"known,omitempty"`
 	// leaving: the host is stopping and takes no partitions.
 	Leaving bool `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`
+	// functions are the durable functions that the host can run; room is for how many.
+	Functions []*Function `protobuf:"bytes,20,rep,name=functions,proto3" json:"functions,omitempty"`
+	Room      *Room       `protobuf:"bytes,21,opt,name=room,proto3" json:"room,omitempty"`
 	// sleepy: the host has had nothing to do for a while and would hibernate.
 	Sleepy bool `protobuf:"varint,6,opt,name=sleepy,proto3" json:"sleepy,omitempty"`
 	// asleep: the host hibernates, and has released what it owned. Its session ends.
@@ -1504,6 +1603,20 @@ func (x *Hello) GetLeaving() bool {
 		return x.Leaving
 	}
 	return false
+}
+
+func (x *Hello) GetFunctions() []*Function {
+	if x != nil {
+		return x.Functions
+	}
+	return nil
+}
+
+func (x *Hello) GetRoom() *Room {
+	if x != nil {
+		return x.Room
+	}
+	return nil
 }
 
 func (x *Hello) GetSleepy() bool {
@@ -1701,12 +1814,944 @@ func (x *Owned) GetHeir() *Host {
 	return nil
 }
 
+// Function is a durable function. Names are compared without regard to case.
+type Function struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"` // 0: orchestrator, 1: activity
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Function) Reset() {
+	*x = Function{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Function) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Function) ProtoMessage() {}
+
+func (x *Function) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Function.ProtoReflect.Descriptor instead.
+func (*Function) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Function) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Function) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Room says how many more work items of each kind a host can begin at once.
+type Room struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Orchestrators uint32                 `protobuf:"varint,1,opt,name=orchestrators,proto3" json:"orchestrators,omitempty"`
+	Activities    uint32                 `protobuf:"varint,2,opt,name=activities,proto3" json:"activities,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Room) Reset() {
+	*x = Room{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Room) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Room) ProtoMessage() {}
+
+func (x *Room) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Room.ProtoReflect.Descriptor instead.
+func (*Room) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Room) GetOrchestrators() uint32 {
+	if x != nil {
+		return x.Orchestrators
+	}
+	return 0
+}
+
+func (x *Room) GetActivities() uint32 {
+	if x != nil {
+		return x.Activities
+	}
+	return 0
+}
+
+// Token identifies one attempt at one work item.
+type Token struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Serial        uint64                 `protobuf:"varint,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Token) Reset() {
+	*x = Token{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Token) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Token) ProtoMessage() {}
+
+func (x *Token) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Token.ProtoReflect.Descriptor instead.
+func (*Token) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Token) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Token) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Token) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+// Work goes from the owner of partitions to a host that has the functions. It may come
+// twice: what the host runs already is not begun again. An activity that it runs, or has
+// run, under another token of the same partition goes on under the higher one.
+type Work struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the answers go
+	Episodes      []*Episode             `protobuf:"bytes,2,rep,name=episodes,proto3" json:"episodes,omitempty"`
+	Activities    []*Activity            `protobuf:"bytes,3,rep,name=activities,proto3" json:"activities,omitempty"`
+	Cancels       []*Token               `protobuf:"bytes,4,rep,name=cancels,proto3" json:"cancels,omitempty"` // activities whose outcome is no longer wanted
+	Evict         []string               `protobuf:"bytes,5,rep,name=evict,proto3" json:"evict,omitempty"`     // executions that ended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Work) Reset() {
+	*x = Work{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Work) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Work) ProtoMessage() {}
+
+func (x *Work) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Work.ProtoReflect.Descriptor instead.
+func (*Work) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Work) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *Work) GetEpisodes() []*Episode {
+	if x != nil {
+		return x.Episodes
+	}
+	return nil
+}
+
+func (x *Work) GetActivities() []*Activity {
+	if x != nil {
+		return x.Activities
+	}
+	return nil
+}
+
+func (x *Work) GetCancels() []*Token {
+	if x != nil {
+		return x.Cancels
+	}
+	return nil
+}
+
+func (x *Work) GetEvict() []string {
+	if x != nil {
+		return x.Evict
+	}
+	return nil
+}
+
+// Episode: see package work.
+type Episode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Execution     string                 `protobuf:"bytes,3,opt,name=execution,proto3" json:"execution,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	Position      uint64                 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
+	HasHistory    bool                   `protobuf:"varint,7,opt,name=has_history,json=hasHistory,proto3" json:"has_history,omitempty"`
+	Past          [][]byte               `protobuf:"bytes,8,rep,name=past,proto3" json:"past,omitempty"`
+	New           []byte                 `protobuf:"bytes,9,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Episode) Reset() {
+	*x = Episode{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Episode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Episode) ProtoMessage() {}
+
+func (x *Episode) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Episode.ProtoReflect.Descriptor instead.
+func (*Episode) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Episode) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Episode) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Episode) GetExecution() string {
+	if x != nil {
+		return x.Execution
+	}
+	return ""
+}
+
+func (x *Episode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Episode) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Episode) GetPosition() uint64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Episode) GetHasHistory() bool {
+	if x != nil {
+		return x.HasHistory
+	}
+	return false
+}
+
+func (x *Episode) GetPast() [][]byte {
+	if x != nil {
+		return x.Past
+	}
+	return nil
+}
+
+func (x *Episode) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
+// Activity: see package work.
+type Activity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Execution     string                 `protobuf:"bytes,3,opt,name=execution,proto3" json:"execution,omitempty"`
+	Task          int32                  `protobuf:"varint,4,opt,name=task,proto3" json:"task,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Input         *string                `protobuf:"bytes,7,opt,name=input,proto3,oneof" json:"input,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Activity) Reset() {
+	*x = Activity{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Activity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Activity) ProtoMessage() {}
+
+func (x *Activity) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Activity.ProtoReflect.Descriptor instead.
+func (*Activity) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Activity) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Activity) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Activity) GetExecution() string {
+	if x != nil {
+		return x.Execution
+	}
+	return ""
+}
+
+func (x *Activity) GetTask() int32 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *Activity) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Activity) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Activity) GetInput() string {
+	if x != nil && x.Input != nil {
+		return *x.Input
+	}
+	return ""
+}
+
+func (x *Activity) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+// Done brings answers to the owner. It may come twice, and is kept until Taken.
+type Done struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Runner     string                 `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"` // address of the host that sends it
+	Episodes   []*EpisodeResult       `protobuf:"bytes,2,rep,name=episodes,proto3" json:"episodes,omitempty"`
+	Activities []*ActivityResult      `protobuf:"bytes,3,rep,name=activities,proto3" json:"activities,omitempty"`
+	// refused: not begun, because the host has not got the function, or is leaving.
+	Refused       []*Token `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	Room          *Room    `protobuf:"bytes,5,opt,name=room,proto3" json:"room,omitempty"` // that is left
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Done) Reset() {
+	*x = Done{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Done) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Done) ProtoMessage() {}
+
+func (x *Done) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Done.ProtoReflect.Descriptor instead.
+func (*Done) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Done) GetRunner() string {
+	if x != nil {
+		return x.Runner
+	}
+	return ""
+}
+
+func (x *Done) GetEpisodes() []*EpisodeResult {
+	if x != nil {
+		return x.Episodes
+	}
+	return nil
+}
+
+func (x *Done) GetActivities() []*ActivityResult {
+	if x != nil {
+		return x.Activities
+	}
+	return nil
+}
+
+func (x *Done) GetRefused() []*Token {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *Done) GetRoom() *Room {
+	if x != nil {
+		return x.Room
+	}
+	return nil
+}
+
+type EpisodeResult struct {
+	state          protoimpl.MessageState                `protogen:"open.v1"`
+	Token          *Token                                `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Abandoned      bool                                  `protobuf:"varint,2,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	Died           bool                                  `protobuf:"varint,3,opt,name=died,proto3" json:"died,omitempty"`
+	HistoryNeeded  bool                                  `protobuf:"varint,4,opt,name=history_needed,json=historyNeeded,proto3" json:"history_needed,omitempty"`
+	NonDeterminism *history.TaskFailureDetails           `protobuf:"bytes,5,opt,name=non_determinism,json=nonDeterminism,proto3" json:"non_determinism,omitempty"`
+	Failed         *history.TaskFailureDetails           `protobuf:"bytes,6,opt,name=failed,proto3" json:"failed,omitempty"`
+	Actions        []*history.OrchestratorAction         `protobuf:"bytes,7,rep,name=actions,proto3" json:"actions,omitempty"`
+	Rejected       map[int32]*history.TaskFailureDetails `protobuf:"bytes,8,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	CustomStatus   *string                               `protobuf:"bytes,9,opt,name=custom_status,json=customStatus,proto3,oneof" json:"custom_status,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *EpisodeResult) Reset() {
+	*x = EpisodeResult{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EpisodeResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EpisodeResult) ProtoMessage() {}
+
+func (x *EpisodeResult) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EpisodeResult.ProtoReflect.Descriptor instead.
+func (*EpisodeResult) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *EpisodeResult) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *EpisodeResult) GetAbandoned() bool {
+	if x != nil {
+		return x.Abandoned
+	}
+	return false
+}
+
+func (x *EpisodeResult) GetDied() bool {
+	if x != nil {
+		return x.Died
+	}
+	return false
+}
+
+func (x *EpisodeResult) GetHistoryNeeded() bool {
+	if x != nil {
+		return x.HistoryNeeded
+	}
+	return false
+}
+
+func (x *EpisodeResult) GetNonDeterminism() *history.TaskFailureDetails {
+	if x != nil {
+		return x.NonDeterminism
+	}
+	return nil
+}
+
+func (x *EpisodeResult) GetFailed() *history.TaskFailureDetails {
+	if x != nil {
+		return x.Failed
+	}
+	return nil
+}
+
+func (x *EpisodeResult) GetActions() []*history.OrchestratorAction {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *EpisodeResult) GetRejected() map[int32]*history.TaskFailureDetails {
+	if x != nil {
+		return x.Rejected
+	}
+	return nil
+}
+
+func (x *EpisodeResult) GetCustomStatus() string {
+	if x != nil && x.CustomStatus != nil {
+		return *x.CustomStatus
+	}
+	return ""
+}
+
+type ActivityResult struct {
+	state         protoimpl.MessageState      `protogen:"open.v1"`
+	Token         *Token                      `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Abandoned     bool                        `protobuf:"varint,2,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
+	Died          bool                        `protobuf:"varint,3,opt,name=died,proto3" json:"died,omitempty"`
+	Result        *string                     `protobuf:"bytes,4,opt,name=result,proto3,oneof" json:"result,omitempty"`
+	Failure       *history.TaskFailureDetails `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActivityResult) Reset() {
+	*x = ActivityResult{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActivityResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActivityResult) ProtoMessage() {}
+
+func (x *ActivityResult) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActivityResult.ProtoReflect.Descriptor instead.
+func (*ActivityResult) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ActivityResult) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *ActivityResult) GetAbandoned() bool {
+	if x != nil {
+		return x.Abandoned
+	}
+	return false
+}
+
+func (x *ActivityResult) GetDied() bool {
+	if x != nil {
+		return x.Died
+	}
+	return false
+}
+
+func (x *ActivityResult) GetResult() string {
+	if x != nil && x.Result != nil {
+		return *x.Result
+	}
+	return ""
+}
+
+func (x *ActivityResult) GetFailure() *history.TaskFailureDetails {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
+// Taken says that answers have been committed, or are not wanted: they can be forgotten.
+type Taken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        []*Token               `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Taken) Reset() {
+	*x = Taken{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Taken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Taken) ProtoMessage() {}
+
+func (x *Taken) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Taken.ProtoReflect.Descriptor instead.
+func (*Taken) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Taken) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// Check asks for work that is out for long. What the host has finished it answers again
+// by Done.
+type Check struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the answers go
+	Tokens        []*Token               `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Check) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *Check) GetTokens() []*Token {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+// Roll is what the new owner of a partition asks: which of its activities the host runs,
+// or has run without anybody taking the result.
+type Roll struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the new owner; only activities of earlier ones are meant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Roll) Reset() {
+	*x = Roll{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Roll) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Roll) ProtoMessage() {}
+
+func (x *Roll) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Roll.ProtoReflect.Descriptor instead.
+func (*Roll) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Roll) GetPartition() uint32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *Roll) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+// Task names one call of an activity, whatever the attempt.
+type Task struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      string                 `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Execution     string                 `protobuf:"bytes,2,opt,name=execution,proto3" json:"execution,omitempty"`
+	Task          int32                  `protobuf:"varint,3,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Task) Reset() {
+	*x = Task{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Task) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Task) ProtoMessage() {}
+
+func (x *Task) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Task.ProtoReflect.Descriptor instead.
+func (*Task) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Task) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Task) GetExecution() string {
+	if x != nil {
+		return x.Execution
+	}
+	return ""
+}
+
+func (x *Task) GetTask() int32 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
 var File_taskhub_transport_wire_proto protoreflect.FileDescriptor
 
 const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\n" +
 	"\x1ctaskhub/transport/wire.proto\x12\x15durafunc.transport.v1\x1a\x1dtaskhub/history/history.proto\"\a\n" +
-	"\x05Ended\"\xac\x05\n" +
+	"\x05Ended\"\x95\x06\n" +
 	"\aRequest\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\tR\x03hub\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1d\n" +
@@ -1726,7 +2771,9 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x04wait\x18\x15 \x01(\tH\x00R\x04wait\x12\x1a\n" +
 	"\ahistory\x18\x16 \x01(\tH\x00R\ahistory\x122\n" +
 	"\x04list\x18\x17 \x01(\v2\x1c.durafunc.transport.v1.QueryH\x00R\x04list\x121\n" +
-	"\x04move\x18\x1e \x01(\v2\x1b.durafunc.transport.v1.MoveH\x00R\x04moveB\x04\n" +
+	"\x04move\x18\x1e \x01(\v2\x1b.durafunc.transport.v1.MoveH\x00R\x04move\x124\n" +
+	"\x05check\x18\x1f \x01(\v2\x1c.durafunc.transport.v1.CheckH\x00R\x05check\x121\n" +
+	"\x04roll\x18  \x01(\v2\x1b.durafunc.transport.v1.RollH\x00R\x04rollB\x04\n" +
 	"\x02op\"\xa4\x02\n" +
 	"\x05Start\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x12\n" +
@@ -1770,7 +2817,7 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x04Move\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x14\n" +
-	"\x05owned\x18\x03 \x01(\rR\x05owned\"\xfa\x02\n" +
+	"\x05owned\x18\x03 \x01(\rR\x05owned\"\xe5\x03\n" +
 	"\bResponse\x12/\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1b.durafunc.transport.v1.CodeR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1a\n" +
@@ -1782,7 +2829,9 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x04more\x18\b \x01(\bR\x04more\x12\x16\n" +
 	"\x06purged\x18\t \x01(\rR\x06purged\x12\x14\n" +
 	"\x05moved\x18\n" +
-	" \x01(\rR\x05moved\"\xd6\x04\n" +
+	" \x01(\rR\x05moved\x126\n" +
+	"\aunknown\x18\v \x03(\v2\x1c.durafunc.transport.v1.TokenR\aunknown\x121\n" +
+	"\x05tasks\x18\f \x03(\v2\x1b.durafunc.transport.v1.TaskR\x05tasks\"\xd6\x04\n" +
 	"\bInstance\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1804,12 +2853,15 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
 	"\x06_inputB\t\n" +
 	"\a_outputB\x10\n" +
-	"\x0e_custom_status\"\xd1\x01\n" +
+	"\x0e_custom_status\"\xed\x02\n" +
 	"\x04Post\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\tR\x03hub\x12=\n" +
 	"\bmessages\x18\x02 \x01(\v2\x1f.durafunc.transport.v1.MessagesH\x00R\bmessages\x12:\n" +
 	"\areceipt\x18\x03 \x01(\v2\x1e.durafunc.transport.v1.ReceiptH\x00R\areceipt\x124\n" +
-	"\x05hello\x18\x04 \x01(\v2\x1c.durafunc.transport.v1.HelloH\x00R\x05helloB\x06\n" +
+	"\x05hello\x18\x04 \x01(\v2\x1c.durafunc.transport.v1.HelloH\x00R\x05hello\x121\n" +
+	"\x04work\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.WorkH\x00R\x04work\x121\n" +
+	"\x04done\x18\x06 \x01(\v2\x1b.durafunc.transport.v1.DoneH\x00R\x04done\x124\n" +
+	"\x05taken\x18\a \x01(\v2\x1c.durafunc.transport.v1.TakenH\x00R\x05takenB\x06\n" +
 	"\x04what\"`\n" +
 	"\bMessages\x12\x10\n" +
 	"\x03src\x18\x01 \x01(\rR\x03src\x12\x10\n" +
@@ -1819,13 +2871,15 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\aReceipt\x12\x10\n" +
 	"\x03src\x18\x01 \x01(\rR\x03src\x12\x10\n" +
 	"\x03dst\x18\x02 \x01(\rR\x03dst\x12\x13\n" +
-	"\x05up_to\x18\x03 \x01(\x04R\x04upTo\"\xa9\x02\n" +
+	"\x05up_to\x18\x03 \x01(\x04R\x04upTo\"\x99\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x122\n" +
 	"\x05owned\x18\x03 \x03(\v2\x1c.durafunc.transport.v1.OwnedR\x05owned\x121\n" +
 	"\x05known\x18\x04 \x03(\v2\x1b.durafunc.transport.v1.HostR\x05known\x12\x18\n" +
-	"\aleaving\x18\x05 \x01(\bR\aleaving\x12\x16\n" +
+	"\aleaving\x18\x05 \x01(\bR\aleaving\x12=\n" +
+	"\tfunctions\x18\x14 \x03(\v2\x1f.durafunc.transport.v1.FunctionR\tfunctions\x12/\n" +
+	"\x04room\x18\x15 \x01(\v2\x1b.durafunc.transport.v1.RoomR\x04room\x12\x16\n" +
 	"\x06sleepy\x18\x06 \x01(\bR\x06sleepy\x12\x16\n" +
 	"\x06asleep\x18\a \x01(\bR\x06asleep\x12;\n" +
 	"\breleased\x18\b \x03(\v2\x1f.durafunc.transport.v1.ReleasedR\breleased\"W\n" +
@@ -1839,7 +2893,89 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x05Owned\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12/\n" +
-	"\x04heir\x18\x03 \x01(\v2\x1b.durafunc.transport.v1.HostR\x04heir*\xb5\x01\n" +
+	"\x04heir\x18\x03 \x01(\v2\x1b.durafunc.transport.v1.HostR\x04heir\"2\n" +
+	"\bFunction\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"L\n" +
+	"\x04Room\x12$\n" +
+	"\rorchestrators\x18\x01 \x01(\rR\rorchestrators\x12\x1e\n" +
+	"\n" +
+	"activities\x18\x02 \x01(\rR\n" +
+	"activities\"S\n" +
+	"\x05Token\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\x04R\x06serial\"\xe7\x01\n" +
+	"\x04Work\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x12:\n" +
+	"\bepisodes\x18\x02 \x03(\v2\x1e.durafunc.transport.v1.EpisodeR\bepisodes\x12?\n" +
+	"\n" +
+	"activities\x18\x03 \x03(\v2\x1f.durafunc.transport.v1.ActivityR\n" +
+	"activities\x126\n" +
+	"\acancels\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\acancels\x12\x14\n" +
+	"\x05evict\x18\x05 \x03(\tR\x05evict\"\x88\x02\n" +
+	"\aEpisode\x122\n" +
+	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
+	"\texecution\x18\x03 \x01(\tR\texecution\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\tR\aversion\x12\x1a\n" +
+	"\bposition\x18\x06 \x01(\x04R\bposition\x12\x1f\n" +
+	"\vhas_history\x18\a \x01(\bR\n" +
+	"hasHistory\x12\x12\n" +
+	"\x04past\x18\b \x03(\fR\x04past\x12\x10\n" +
+	"\x03new\x18\t \x01(\fR\x03new\"\xf9\x01\n" +
+	"\bActivity\x122\n" +
+	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
+	"\texecution\x18\x03 \x01(\tR\texecution\x12\x12\n" +
+	"\x04task\x18\x04 \x01(\x05R\x04task\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x19\n" +
+	"\x05input\x18\a \x01(\tH\x00R\x05input\x88\x01\x01\x12\x18\n" +
+	"\aattempt\x18\b \x01(\rR\aattemptB\b\n" +
+	"\x06_input\"\x90\x02\n" +
+	"\x04Done\x12\x16\n" +
+	"\x06runner\x18\x01 \x01(\tR\x06runner\x12@\n" +
+	"\bepisodes\x18\x02 \x03(\v2$.durafunc.transport.v1.EpisodeResultR\bepisodes\x12E\n" +
+	"\n" +
+	"activities\x18\x03 \x03(\v2%.durafunc.transport.v1.ActivityResultR\n" +
+	"activities\x126\n" +
+	"\arefused\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\arefused\x12/\n" +
+	"\x04room\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.RoomR\x04room\"\xe4\x04\n" +
+	"\rEpisodeResult\x122\n" +
+	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1c\n" +
+	"\tabandoned\x18\x02 \x01(\bR\tabandoned\x12\x12\n" +
+	"\x04died\x18\x03 \x01(\bR\x04died\x12%\n" +
+	"\x0ehistory_needed\x18\x04 \x01(\bR\rhistoryNeeded\x12P\n" +
+	"\x0fnon_determinism\x18\x05 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x0enonDeterminism\x12?\n" +
+	"\x06failed\x18\x06 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x06failed\x12A\n" +
+	"\aactions\x18\a \x03(\v2'.durafunc.history.v1.OrchestratorActionR\aactions\x12N\n" +
+	"\brejected\x18\b \x03(\v22.durafunc.transport.v1.EpisodeResult.RejectedEntryR\brejected\x12(\n" +
+	"\rcustom_status\x18\t \x01(\tH\x00R\fcustomStatus\x88\x01\x01\x1ad\n" +
+	"\rRejectedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\x05R\x03key\x12=\n" +
+	"\x05value\x18\x02 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x05value:\x028\x01B\x10\n" +
+	"\x0e_custom_status\"\xe1\x01\n" +
+	"\x0eActivityResult\x122\n" +
+	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1c\n" +
+	"\tabandoned\x18\x02 \x01(\bR\tabandoned\x12\x12\n" +
+	"\x04died\x18\x03 \x01(\bR\x04died\x12\x1b\n" +
+	"\x06result\x18\x04 \x01(\tH\x00R\x06result\x88\x01\x01\x12A\n" +
+	"\afailure\x18\x05 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailureB\t\n" +
+	"\a_result\"=\n" +
+	"\x05Taken\x124\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\"S\n" +
+	"\x05Check\x12\x14\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x124\n" +
+	"\x06tokens\x18\x02 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\":\n" +
+	"\x04Roll\x12\x1c\n" +
+	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"T\n" +
+	"\x04Task\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x1c\n" +
+	"\texecution\x18\x02 \x01(\tR\texecution\x12\x12\n" +
+	"\x04task\x18\x03 \x01(\x05R\x04task*\xb5\x01\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\t\n" +
 	"\x05OTHER\x10\x01\x12\r\n" +
@@ -1871,7 +3007,7 @@ func file_taskhub_transport_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_taskhub_transport_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_taskhub_transport_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_taskhub_transport_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_taskhub_transport_wire_proto_goTypes = []any{
 	(Code)(0),                          // 0: durafunc.transport.v1.Code
 	(*Ended)(nil),                      // 1: durafunc.transport.v1.Ended
@@ -1893,11 +3029,26 @@ var file_taskhub_transport_wire_proto_goTypes = []any{
 	(*Released)(nil),                   // 17: durafunc.transport.v1.Released
 	(*Host)(nil),                       // 18: durafunc.transport.v1.Host
 	(*Owned)(nil),                      // 19: durafunc.transport.v1.Owned
-	nil,                                // 20: durafunc.transport.v1.Start.TagsEntry
-	nil,                                // 21: durafunc.transport.v1.Instance.TagsEntry
-	(*history.HistoryEvent)(nil),       // 22: durafunc.history.v1.HistoryEvent
-	(history.OrchestrationStatus)(0),   // 23: durafunc.history.v1.OrchestrationStatus
-	(*history.TaskFailureDetails)(nil), // 24: durafunc.history.v1.TaskFailureDetails
+	(*Function)(nil),                   // 20: durafunc.transport.v1.Function
+	(*Room)(nil),                       // 21: durafunc.transport.v1.Room
+	(*Token)(nil),                      // 22: durafunc.transport.v1.Token
+	(*Work)(nil),                       // 23: durafunc.transport.v1.Work
+	(*Episode)(nil),                    // 24: durafunc.transport.v1.Episode
+	(*Activity)(nil),                   // 25: durafunc.transport.v1.Activity
+	(*Done)(nil),                       // 26: durafunc.transport.v1.Done
+	(*EpisodeResult)(nil),              // 27: durafunc.transport.v1.EpisodeResult
+	(*ActivityResult)(nil),             // 28: durafunc.transport.v1.ActivityResult
+	(*Taken)(nil),                      // 29: durafunc.transport.v1.Taken
+	(*Check)(nil),                      // 30: durafunc.transport.v1.Check
+	(*Roll)(nil),                       // 31: durafunc.transport.v1.Roll
+	(*Task)(nil),                       // 32: durafunc.transport.v1.Task
+	nil,                                // 33: durafunc.transport.v1.Start.TagsEntry
+	nil,                                // 34: durafunc.transport.v1.Instance.TagsEntry
+	nil,                                // 35: durafunc.transport.v1.EpisodeResult.RejectedEntry
+	(*history.HistoryEvent)(nil),       // 36: durafunc.history.v1.HistoryEvent
+	(history.OrchestrationStatus)(0),   // 37: durafunc.history.v1.OrchestrationStatus
+	(*history.TaskFailureDetails)(nil), // 38: durafunc.history.v1.TaskFailureDetails
+	(*history.OrchestratorAction)(nil), // 39: durafunc.history.v1.OrchestratorAction
 }
 var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	3,  // 0: durafunc.transport.v1.Request.start:type_name -> durafunc.transport.v1.Start
@@ -1909,33 +3060,61 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	7,  // 6: durafunc.transport.v1.Request.get:type_name -> durafunc.transport.v1.Get
 	8,  // 7: durafunc.transport.v1.Request.list:type_name -> durafunc.transport.v1.Query
 	10, // 8: durafunc.transport.v1.Request.move:type_name -> durafunc.transport.v1.Move
-	20, // 9: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
-	8,  // 10: durafunc.transport.v1.Purge.query:type_name -> durafunc.transport.v1.Query
-	0,  // 11: durafunc.transport.v1.Response.code:type_name -> durafunc.transport.v1.Code
-	12, // 12: durafunc.transport.v1.Response.instance:type_name -> durafunc.transport.v1.Instance
-	22, // 13: durafunc.transport.v1.Response.events:type_name -> durafunc.history.v1.HistoryEvent
-	12, // 14: durafunc.transport.v1.Response.instances:type_name -> durafunc.transport.v1.Instance
-	23, // 15: durafunc.transport.v1.Instance.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	24, // 16: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	21, // 17: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
-	14, // 18: durafunc.transport.v1.Post.messages:type_name -> durafunc.transport.v1.Messages
-	15, // 19: durafunc.transport.v1.Post.receipt:type_name -> durafunc.transport.v1.Receipt
-	16, // 20: durafunc.transport.v1.Post.hello:type_name -> durafunc.transport.v1.Hello
-	19, // 21: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
-	18, // 22: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
-	17, // 23: durafunc.transport.v1.Hello.released:type_name -> durafunc.transport.v1.Released
-	18, // 24: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
-	2,  // 25: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
-	13, // 26: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
-	1,  // 27: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
-	11, // 28: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
-	1,  // 29: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
-	1,  // 30: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
-	28, // [28:31] is the sub-list for method output_type
-	25, // [25:28] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	30, // 9: durafunc.transport.v1.Request.check:type_name -> durafunc.transport.v1.Check
+	31, // 10: durafunc.transport.v1.Request.roll:type_name -> durafunc.transport.v1.Roll
+	33, // 11: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
+	8,  // 12: durafunc.transport.v1.Purge.query:type_name -> durafunc.transport.v1.Query
+	0,  // 13: durafunc.transport.v1.Response.code:type_name -> durafunc.transport.v1.Code
+	12, // 14: durafunc.transport.v1.Response.instance:type_name -> durafunc.transport.v1.Instance
+	36, // 15: durafunc.transport.v1.Response.events:type_name -> durafunc.history.v1.HistoryEvent
+	12, // 16: durafunc.transport.v1.Response.instances:type_name -> durafunc.transport.v1.Instance
+	22, // 17: durafunc.transport.v1.Response.unknown:type_name -> durafunc.transport.v1.Token
+	32, // 18: durafunc.transport.v1.Response.tasks:type_name -> durafunc.transport.v1.Task
+	37, // 19: durafunc.transport.v1.Instance.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	38, // 20: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	34, // 21: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
+	14, // 22: durafunc.transport.v1.Post.messages:type_name -> durafunc.transport.v1.Messages
+	15, // 23: durafunc.transport.v1.Post.receipt:type_name -> durafunc.transport.v1.Receipt
+	16, // 24: durafunc.transport.v1.Post.hello:type_name -> durafunc.transport.v1.Hello
+	23, // 25: durafunc.transport.v1.Post.work:type_name -> durafunc.transport.v1.Work
+	26, // 26: durafunc.transport.v1.Post.done:type_name -> durafunc.transport.v1.Done
+	29, // 27: durafunc.transport.v1.Post.taken:type_name -> durafunc.transport.v1.Taken
+	19, // 28: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
+	18, // 29: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
+	20, // 30: durafunc.transport.v1.Hello.functions:type_name -> durafunc.transport.v1.Function
+	21, // 31: durafunc.transport.v1.Hello.room:type_name -> durafunc.transport.v1.Room
+	17, // 32: durafunc.transport.v1.Hello.released:type_name -> durafunc.transport.v1.Released
+	18, // 33: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
+	24, // 34: durafunc.transport.v1.Work.episodes:type_name -> durafunc.transport.v1.Episode
+	25, // 35: durafunc.transport.v1.Work.activities:type_name -> durafunc.transport.v1.Activity
+	22, // 36: durafunc.transport.v1.Work.cancels:type_name -> durafunc.transport.v1.Token
+	22, // 37: durafunc.transport.v1.Episode.token:type_name -> durafunc.transport.v1.Token
+	22, // 38: durafunc.transport.v1.Activity.token:type_name -> durafunc.transport.v1.Token
+	27, // 39: durafunc.transport.v1.Done.episodes:type_name -> durafunc.transport.v1.EpisodeResult
+	28, // 40: durafunc.transport.v1.Done.activities:type_name -> durafunc.transport.v1.ActivityResult
+	22, // 41: durafunc.transport.v1.Done.refused:type_name -> durafunc.transport.v1.Token
+	21, // 42: durafunc.transport.v1.Done.room:type_name -> durafunc.transport.v1.Room
+	22, // 43: durafunc.transport.v1.EpisodeResult.token:type_name -> durafunc.transport.v1.Token
+	38, // 44: durafunc.transport.v1.EpisodeResult.non_determinism:type_name -> durafunc.history.v1.TaskFailureDetails
+	38, // 45: durafunc.transport.v1.EpisodeResult.failed:type_name -> durafunc.history.v1.TaskFailureDetails
+	39, // 46: durafunc.transport.v1.EpisodeResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
+	35, // 47: durafunc.transport.v1.EpisodeResult.rejected:type_name -> durafunc.transport.v1.EpisodeResult.RejectedEntry
+	22, // 48: durafunc.transport.v1.ActivityResult.token:type_name -> durafunc.transport.v1.Token
+	38, // 49: durafunc.transport.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	22, // 50: durafunc.transport.v1.Taken.tokens:type_name -> durafunc.transport.v1.Token
+	22, // 51: durafunc.transport.v1.Check.tokens:type_name -> durafunc.transport.v1.Token
+	38, // 52: durafunc.transport.v1.EpisodeResult.RejectedEntry.value:type_name -> durafunc.history.v1.TaskFailureDetails
+	2,  // 53: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
+	13, // 54: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
+	1,  // 55: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
+	11, // 56: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
+	1,  // 57: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
+	1,  // 58: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
+	56, // [56:59] is the sub-list for method output_type
+	53, // [53:56] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_taskhub_transport_wire_proto_init() }
@@ -1956,6 +3135,8 @@ func file_taskhub_transport_wire_proto_init() {
 		(*Request_History)(nil),
 		(*Request_List)(nil),
 		(*Request_Move)(nil),
+		(*Request_Check)(nil),
+		(*Request_Roll)(nil),
 	}
 	file_taskhub_transport_wire_proto_msgTypes[2].OneofWrappers = []any{}
 	file_taskhub_transport_wire_proto_msgTypes[3].OneofWrappers = []any{}
@@ -1964,14 +3145,20 @@ func file_taskhub_transport_wire_proto_init() {
 		(*Post_Messages)(nil),
 		(*Post_Receipt)(nil),
 		(*Post_Hello)(nil),
+		(*Post_Work)(nil),
+		(*Post_Done)(nil),
+		(*Post_Taken)(nil),
 	}
+	file_taskhub_transport_wire_proto_msgTypes[24].OneofWrappers = []any{}
+	file_taskhub_transport_wire_proto_msgTypes[26].OneofWrappers = []any{}
+	file_taskhub_transport_wire_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskhub_transport_wire_proto_rawDesc), len(file_taskhub_transport_wire_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
