@@ -35,7 +35,7 @@ host.json chooses the store and the limits; without it the state is kept in .dur
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(startCommand(), hubCommand(), versionCommand())
+	cmd.AddCommand(startCommand(), hubCommand(), doctorCommand(), versionCommand())
 	return cmd
 }
 

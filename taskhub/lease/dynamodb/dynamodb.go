@@ -152,6 +152,11 @@ func (r *Register) Replace(ctx context.Context, key string, old storage.Tag, bod
 }
 
 func (r *Register) put(ctx context.Context, verb, key string, body []byte, condition string, values map[string]types.AttributeValue) (storage.Tag, error) {
+	// A signature of DynamoDB's has no end of its own; the condition is what keeps a late
+	// write out. This saves the request.
+	if err := storage.CheckDeadline(ctx, time.Now()); err != nil {
+		return "", r.failed(verb, key, err)
+	}
 	version := rand.Text()
 	item := r.key(key)
 	item["b"] = &types.AttributeValueMemberB{Value: body}
@@ -163,6 +168,16 @@ func (r *Register) put(ctx context.Context, verb, key string, body []byte, condi
 		return "", r.failed(verb, key, err)
 	}
 	return storage.Tag(version), nil
+}
+
+// Delete removes a record. No lease does that, for an epoch must never go back: it is for
+// those who try out the table.
+func (r *Register) Delete(ctx context.Context, key string) error {
+	_, err := r.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &r.cfg.Table, Key: r.key(key)})
+	if err != nil {
+		return r.failed("delete", key, err)
+	}
+	return nil
 }
 
 func (r *Register) failed(verb, key string, err error) error {

@@ -32,6 +32,9 @@ func (s *store) String() string {
 // Unwrap returns the inner store.
 func (s *store) Unwrap() storage.Store { return s.inner }
 
+// Key is the inner store's key of key.
+func (s *store) Key(key string) string { return s.prefix + key }
+
 func (s *store) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
 	return s.inner.Get(ctx, s.prefix+key)
 }

@@ -3,8 +3,8 @@
 // checks and writes in two steps does so only under a race: silence is the danger,
 // two hosts would own one partition (E§A5.4).
 //
-// Race is for the creation of a hub and for "durafunc doctor", Quick for each start
-// of a host. Both leave nothing behind unless they are interrupted.
+// Race is for the creation of a hub, Quick for each start of a host, and Diagnose is what
+// "durafunc doctor" shows. They leave nothing behind unless they are killed.
 package probe
 
 import (
@@ -57,14 +57,7 @@ func Race(ctx context.Context, store storage.Store, prefix string) error {
 	for round := 0; round < rounds && err == nil; round++ {
 		key := p.key(fmt.Sprintf("race-%02d", round))
 		keys = append(keys, key)
-		var tag storage.Tag
-		if tag, err = p.race(ctx, key, "create", "a key that must be absent (If-None-Match: *)", p.store.Create); err != nil {
-			break
-		}
-		_, err = p.race(ctx, key, "replace", "one version (If-Match)", func(ctx context.Context, key string, body []byte) (storage.Tag, error) {
-			return p.store.Replace(ctx, key, tag, body)
-		})
-		if err == nil {
+		if err = p.raceBoth(ctx, key); err == nil {
 			err = p.listed(ctx, key)
 		}
 	}
@@ -90,9 +83,22 @@ func (p *probe) key(name string) string { return p.prefix + "/" + name }
 
 // unfit is the error about the store; what completes "the store ...".
 func (p *probe) unfit(what string, args ...any) error {
-	return fmt.Errorf("%w: %s %s; two hosts could own the same work. Use a store with atomic conditional writes (AWS S3, MinIO, Ceph RGW, Cloudflare R2, versitygw 1.8 or newer, or a directory)",
-		ErrUnfit, p.name, fmt.Sprintf(what, args...))
+	return &unfitError{name: p.name, what: fmt.Sprintf(what, args...)}
 }
+
+// unfitError is an ErrUnfit.
+type unfitError struct{ name, what string }
+
+// fitStores tells what would do.
+const fitStores = "Use a store with atomic conditional writes (AWS S3, MinIO, Ceph RGW, Cloudflare R2, versitygw 1.8 or newer, or a directory)"
+
+// Error says what the store does, what that would do, and which store to use.
+func (e *unfitError) Error() string {
+	return fmt.Sprintf("%v: %s %s; two hosts could own the same work. %s", ErrUnfit, e.name, e.what, fitStores)
+}
+
+// Unwrap returns ErrUnfit.
+func (e *unfitError) Unwrap() error { return ErrUnfit }
 
 func (p *probe) failed(what string, err error) error {
 	return fmt.Errorf("probe of %s: %s: %w", p.name, what, err)
@@ -175,6 +181,18 @@ func (p *probe) missing(ctx context.Context, key string) error {
 		return p.failed("delete of a missing key", err)
 	}
 	return nil
+}
+
+// raceBoth lets writers race to create key and then to replace it.
+func (p *probe) raceBoth(ctx context.Context, key string) error {
+	tag, err := p.race(ctx, key, "create", "a key that must be absent (If-None-Match: *)", p.store.Create)
+	if err != nil {
+		return err
+	}
+	_, err = p.race(ctx, key, "replace", "one version (If-Match)", func(ctx context.Context, key string, body []byte) (storage.Tag, error) {
+		return p.store.Replace(ctx, key, tag, body)
+	})
+	return err
 }
 
 // race lets all racers write at once and returns the winner's tag.
