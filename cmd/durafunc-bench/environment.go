@@ -22,6 +22,8 @@ import (
 // environment is one host in this process with its function app and a fresh hub.
 type environment struct {
 	host     *host.Host
+	root     string
+	logLevel string
 	storePID int // of MinIO; 0: none
 }
 
@@ -96,7 +98,7 @@ func (b *backend) open(ctx context.Context, o *options) (*environment, error) {
 	if err == nil {
 		err = deploy(o.app, filepath.Join(root, hostjson.DefaultFunctionsDirectory))
 	}
-	e := &environment{}
+	e := &environment{root: root, logLevel: o.logLevel}
 	if err == nil {
 		e.host, err = startHost(ctx, root, o.logLevel)
 	}
@@ -152,6 +154,24 @@ func (e *environment) close() error {
 		err = e.host.Stop(ctx)
 	}
 	return err
+}
+
+// crash ends the host as if it had been killed, as far as the hub can tell: nothing is
+// committed, no checkpoint is taken, no partition released.
+func (e *environment) crash() {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = e.host.Stop(ended) // it says that it was cut short
+	e.host = nil
+}
+
+// restart starts the host again, on the same directory.
+func (e *environment) restart(ctx context.Context) error {
+	var err error
+	if e.host, err = startHost(ctx, e.root, e.logLevel); err != nil {
+		return err
+	}
+	return e.check()
 }
 
 // deploy copies an executable into the functions directory.

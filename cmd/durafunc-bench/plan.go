@@ -45,6 +45,8 @@ func workloads() []workload {
 			run: func(b *bench, ctx context.Context, n, _ int) (map[string]float64, usage, error) {
 				return b.long(ctx, n)
 			}},
+		{id: "recovery", title: "a killed host serves so many live instances again", item: "instance", n: 100000, quick: 5000, clients: 64, headline: "serving_s", unit: "s",
+			run: (*bench).recovery},
 		{id: "flat", title: "w1c-64 after so many finished instances", item: "instance", n: 100000, quick: 10000, clients: 64, headline: "ratio", unit: "of before",
 			run: (*bench).flatness},
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/storage/metered"
 )
 
 // result is one repetition of one workload: its figures by name, and what it cost.
@@ -173,6 +174,62 @@ func (b *bench) waiting(ctx context.Context, n, clients int) (map[string]float64
 		"host_rss_mb": float64(hostRSS) / (1 << 20), "app_rss_mb": float64(appRSS) / (1 << 20),
 		"idle_cpu_pct": idleCPU.Seconds() / idle.Seconds() * 100,
 	}, m.end(), err
+}
+
+// recovery is how long it takes to serve n live instances again, which wait for an event,
+// after their host has been killed: from when the lease of the dead host is over until
+// all partitions serve.
+func (b *bench) recovery(ctx context.Context, n, clients int) (map[string]float64, usage, error) {
+	ids := b.newIDs(n)
+	err := each(n, clients, func(i int) error { return b.start(ctx, "Event", ids[i], "0") })
+	if err == nil {
+		err = b.awaitRunning(ctx, ids)
+	}
+	if err != nil {
+		return nil, usage{}, err
+	}
+	b.crash()
+	if err := b.restart(ctx); err != nil {
+		return nil, usage{}, err
+	}
+	m := b.begin()
+	m.requests = metered.Counts{} // also those before
+	waited, err := b.awaitServing(ctx)
+	if err != nil {
+		return nil, m.end(), err
+	}
+	m.start = waited
+	u := m.end()
+	data, last := "1", ids[n-1]
+	if err = b.hub().RaiseEvent(ctx, last, "Go", &data); err == nil {
+		err = b.wait(ctx, last) // they are live
+	}
+	return map[string]float64{"serving_s": u.Wall, "instances": float64(n)}, u, err
+}
+
+// awaitServing returns when this host serves all partitions, and since when it did not
+// wait for their owner any more.
+func (b *bench) awaitServing(ctx context.Context) (waited time.Time, err error) {
+	waited = time.Now()
+	for {
+		serving := 0
+		for _, p := range b.hub().Info() {
+			switch p.State {
+			case taskhub.Serving:
+				serving++
+			case taskhub.Waiting:
+				waited = time.Now()
+			}
+		}
+		if serving == b.hub().Partitions() {
+			return waited, nil
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return waited, ctx.Err()
+		}
+	}
 }
 
 // awaitRunning returns when the first episode of each instance is committed: they
