@@ -4,8 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/kv"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -62,6 +64,8 @@ type Core struct {
 	activities map[uint64]*activity
 	suspects   map[uint64]struct{} // instances suspended for non-determinism
 	payloads   payloads
+	loaded     int64                // when this owner began, by its clock
+	turned     int64                // when it last began a span of requests, or began itself
 	asked      *asked               // the request with an id that this step carries out
 	answered   map[string]*answered // by request id, as far as the state does not show it
 	outbox     []outbound           // per destination
@@ -158,6 +162,7 @@ func (c *Core) Load(now int64) error {
 		c.meta.Received = append(c.meta.Received, 0)
 	}
 	copy(c.durableSent, c.meta.Sent)
+	c.loadRequests(now)
 	for _, step := range []func(now int64) error{c.loadPayloads, c.loadTasks, c.loadInboxes, c.loadOutbox} {
 		if err := step(now); err != nil {
 			return err
@@ -212,6 +217,30 @@ func (c *Core) NextTimer() int64 {
 		return 0
 	}
 	return c.timers.timerHeap[0].due
+}
+
+// Busy says whether anything but timers and requests lets the partition go on: work that
+// is out or could be, messages that are not acknowledged, effects that wait.
+func (c *Core) Busy(now int64) bool {
+	if c.Waiting() || len(c.episodes)+len(c.activities)+len(c.local) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(c.ready, func(i *instance) bool { return i.runnable(now) }) ||
+		slices.ContainsFunc(c.outbox, func(o outbound) bool { return len(o.messages) > 0 })
+}
+
+// WakeAt is NextTimer for a partition that nobody serves until then.
+func (c *Core) WakeAt() int64 {
+	if !planted.Is(planted.StartsSleep) {
+		return c.NextTimer()
+	}
+	first := int64(0)
+	for _, e := range c.timers.timerHeap {
+		if e.task != startTask && (first == 0 || e.due < first) {
+			first = e.due
+		}
+	}
+	return first
 }
 
 // ExecutionID derives the id of a new execution from whatever makes it unique.

@@ -15,7 +15,7 @@ import "encoding/binary"
 //	p <name> 0 <num>         (empty): instance num refers to payload object name
 //	x <dst><seq>             Message: outbox
 //	g <name>                 payload object that nobody refers to; since when, Unix ns
-//	r <span><request id>     RequestRow; span counts five minutes, see once.go
+//	r <span><request id>     RequestRow; spans are numbered in order, see once.go
 //	m                        Meta
 const (
 	keyInstance = 'i'
@@ -83,10 +83,10 @@ func outboxOfKey(k []byte) (dst int, seq uint64) {
 
 func garbageKey(name string) []byte { return append([]byte{keyGarbage}, name...) }
 
-func requestKey(span int64, id string) []byte {
-	return append(numKey(keyRequest, uint64(span)), id...)
+func requestKey(span uint64, id string) []byte {
+	return append(numKey(keyRequest, span), id...)
 }
 
-func requestOfKey(k []byte) (span int64, id string) {
-	return int64(binary.BigEndian.Uint64(k[1:])), string(k[9:])
+func requestOfKey(k []byte) (span uint64, id string) {
+	return binary.BigEndian.Uint64(k[1:]), string(k[9:])
 }

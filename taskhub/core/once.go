@@ -8,16 +8,23 @@ import (
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 )
 
-// RequestMemory is how long a partition remembers what it answered to a request with an
-// id, by the clocks of its owners (issue 3, docs/decisions/0007).
+// RequestMemory is how long a partition remembers, at least, what it answered to a
+// request with an id (issue 3, docs/decisions/0007).
 const RequestMemory = 10 * time.Minute
 
-// Rows of answered requests are kept in spans of time, so that they are forgotten by one
-// deletion of a range, whatever their number. A look-up has to try the present span and
-// those that RequestMemory reaches back to.
+// Rows of answered requests belong to spans, numbered in order, so that they are
+// forgotten by one deletion of a range, whatever their number. An owner begins a new span
+// after requestSpan by its own clock. A row can be forgotten when RequestMemory is over
+// since the end of its span, which is when spansKept others have ended after it.
+//
+// Nothing here compares the clocks of two owners: the next one's may be minutes ahead,
+// and just then clients repeat what was not answered.
 const (
-	requestSpan  = 5 * time.Minute
-	spansTouched = int64(RequestMemory / requestSpan)
+	requestSpan = 5 * time.Minute
+	spansKept   = uint64(RequestMemory / requestSpan)
+	// longestSpan bounds a span of owners that follow each other so fast that none sees
+	// the end of one.
+	longestSpan = time.Hour
 )
 
 // Request names what a client asks for, so that it takes effect once, however often it
@@ -121,15 +128,17 @@ func (c *Core) decided(replaced bool, err error) {
 		return
 	}
 	m := &c.meta
-	if span := max(m.RequestsTo, spanOf(r.now)); span != m.RequestsTo || m.RequestsFrom == 0 {
-		m.RequestsTo, c.metaDirty = span, true
-		if m.RequestsFrom == 0 {
-			m.RequestsFrom = span
-		}
+	if m.RequestsFrom == 0 {
+		m.RequestsSpan++
+		m.RequestsOpened, c.turned = r.now, r.now
+		m.RequestsFrom, c.metaDirty = m.RequestsSpan, true
+	}
+	if m.RequestsTo != m.RequestsSpan {
+		m.RequestsTo, c.metaDirty = m.RequestsSpan, true
 	}
 	c.needed = true
 	if !planted.Is(planted.ForgetAnswers) {
-		c.batch.Put(requestKey(m.RequestsTo, r.ID), b)
+		c.batch.Put(requestKey(m.RequestsSpan, r.ID), b)
 	}
 	if c.answered == nil {
 		c.answered = map[string]*answered{}
@@ -152,14 +161,13 @@ func (r *RequestRow) answer() Answer {
 // recall finds what a request was answered, or nil.
 func (c *Core) recall(now int64, id string) *RequestRow {
 	if a := c.answered[id]; a != nil {
-		return a.row.unless(now)
+		return c.unlessOld(now, &a.row)
 	}
 	m := &c.meta
 	if m.RequestsFrom == 0 {
 		return nil
 	}
-	newest := max(m.RequestsTo, spanOf(now))
-	for span := m.RequestsTo; span >= max(m.RequestsFrom, newest-spansTouched); span-- {
+	for span := m.RequestsTo; span >= m.RequestsFrom; span-- { // at most spansKept + 1
 		v, err := c.state.Get(requestKey(span, id))
 		if err != nil {
 			c.fail(err)
@@ -173,30 +181,31 @@ func (c *Core) recall(now int64, id string) *RequestRow {
 			c.fail(fmt.Errorf("request %q: %w", id, err))
 			return nil
 		}
-		return row.unless(now)
+		return c.unlessOld(now, row)
 	}
 	return nil
 }
 
-// unless is r, or nil when it is too old to count. One from the future counts: the
-// owner before had a clock that was ahead.
-func (r *RequestRow) unless(now int64) *RequestRow {
-	if now-r.At > int64(RequestMemory) {
+// unlessOld is r, or nil when it does not count any more. What an owner before answered
+// counts as answered when this one began.
+func (c *Core) unlessOld(now int64, r *RequestRow) *RequestRow {
+	if now-max(r.At, c.loaded) > int64(RequestMemory) {
 		return nil
 	}
 	return r
 }
 
-// forget removes the spans that no look-up tries any more: one deletion, which joins
-// whatever commit comes next and causes none.
+// forget begins a new span when it is time, and removes those that are too old: one
+// deletion, which joins whatever commit comes next and causes none.
 func (c *Core) forget(now int64) {
 	m := &c.meta
-	if m.RequestsFrom == 0 {
+	passed := (now - c.turned) / int64(requestSpan)
+	if m.RequestsFrom == 0 || passed <= 0 {
 		return
 	}
-	// Spans never go back, even if the clock does: what is deleted stays deleted.
-	newest := max(m.RequestsTo, spanOf(now))
-	lowest := newest - spansTouched
+	m.RequestsSpan += min(uint64(passed), spansKept+1)
+	m.RequestsOpened, c.turned, c.metaDirty = now, now, true
+	lowest := m.RequestsSpan - min(m.RequestsSpan, spansKept)
 	if m.RequestsFrom >= lowest {
 		return
 	}
@@ -204,8 +213,12 @@ func (c *Core) forget(now int64) {
 	if m.RequestsFrom = lowest; m.RequestsTo < lowest {
 		m.RequestsFrom = 0 // none is left
 	}
-	m.RequestsTo, c.metaDirty = newest, true
 }
 
-// spanOf numbers the span of a time, from 1.
-func spanOf(now int64) int64 { return max(0, now)/int64(requestSpan) + 1 }
+// loadRequests begins the count of the present span anew.
+func (c *Core) loadRequests(now int64) {
+	c.loaded, c.turned = now, now
+	if open := time.Duration(now - c.meta.RequestsOpened); open.Abs() > longestSpan {
+		c.turned -= int64(requestSpan)
+	}
+}

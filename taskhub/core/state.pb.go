@@ -958,11 +958,14 @@ type Meta struct {
 	Sent     []uint64 `protobuf:"varint,2,rep,packed,name=sent,proto3" json:"sent,omitempty"`
 	Received []uint64 `protobuf:"varint,3,rep,packed,name=received,proto3" json:"received,omitempty"`
 	// requestsFrom and requestsTo are the oldest and the newest span with rows of
-	// requests; both 0: there never was one. requestsFrom alone 0: none is left.
-	RequestsFrom  int64 `protobuf:"varint,4,opt,name=requestsFrom,proto3" json:"requestsFrom,omitempty"`
-	RequestsTo    int64 `protobuf:"varint,5,opt,name=requestsTo,proto3" json:"requestsTo,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// requests; requestsFrom is 0 when there is none. requestsSpan is the span that new
+	// rows belong to, requestsOpened when it began, in Unix nanoseconds.
+	RequestsFrom   uint64 `protobuf:"varint,4,opt,name=requestsFrom,proto3" json:"requestsFrom,omitempty"`
+	RequestsTo     uint64 `protobuf:"varint,5,opt,name=requestsTo,proto3" json:"requestsTo,omitempty"`
+	RequestsSpan   uint64 `protobuf:"varint,6,opt,name=requestsSpan,proto3" json:"requestsSpan,omitempty"`
+	RequestsOpened int64  `protobuf:"varint,7,opt,name=requestsOpened,proto3" json:"requestsOpened,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Meta) Reset() {
@@ -1016,16 +1019,30 @@ func (x *Meta) GetReceived() []uint64 {
 	return nil
 }
 
-func (x *Meta) GetRequestsFrom() int64 {
+func (x *Meta) GetRequestsFrom() uint64 {
 	if x != nil {
 		return x.RequestsFrom
 	}
 	return 0
 }
 
-func (x *Meta) GetRequestsTo() int64 {
+func (x *Meta) GetRequestsTo() uint64 {
 	if x != nil {
 		return x.RequestsTo
+	}
+	return 0
+}
+
+func (x *Meta) GetRequestsSpan() uint64 {
+	if x != nil {
+		return x.RequestsSpan
+	}
+	return 0
+}
+
+func (x *Meta) GetRequestsOpened() int64 {
+	if x != nil {
+		return x.RequestsOpened
 	}
 	return 0
 }
@@ -1204,15 +1221,17 @@ const file_taskhub_core_state_proto_rawDesc = "" +
 	"\x10TerminateMessage\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\arecurse\x18\x03 \x01(\bR\arecurse\"\x9e\x01\n" +
+	"\arecurse\x18\x03 \x01(\bR\arecurse\"\xea\x01\n" +
 	"\x04Meta\x12\"\n" +
 	"\fnextInstance\x18\x01 \x01(\x04R\fnextInstance\x12\x12\n" +
 	"\x04sent\x18\x02 \x03(\x04R\x04sent\x12\x1a\n" +
 	"\breceived\x18\x03 \x03(\x04R\breceived\x12\"\n" +
-	"\frequestsFrom\x18\x04 \x01(\x03R\frequestsFrom\x12\x1e\n" +
+	"\frequestsFrom\x18\x04 \x01(\x04R\frequestsFrom\x12\x1e\n" +
 	"\n" +
-	"requestsTo\x18\x05 \x01(\x03R\n" +
-	"requestsTo\"\x8e\x01\n" +
+	"requestsTo\x18\x05 \x01(\x04R\n" +
+	"requestsTo\x12\"\n" +
+	"\frequestsSpan\x18\x06 \x01(\x04R\frequestsSpan\x12&\n" +
+	"\x0erequestsOpened\x18\a \x01(\x03R\x0erequestsOpened\"\x8e\x01\n" +
 	"\n" +
 	"RequestRow\x12\x0e\n" +
 	"\x02op\x18\x01 \x01(\tR\x02op\x12\x1a\n" +

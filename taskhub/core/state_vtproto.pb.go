@@ -963,6 +963,16 @@ func (m *Meta) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.RequestsOpened != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.RequestsOpened))
+		i--
+		dAtA[i] = 0x38
+	}
+	if m.RequestsSpan != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.RequestsSpan))
+		i--
+		dAtA[i] = 0x30
+	}
 	if m.RequestsTo != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.RequestsTo))
 		i--
@@ -1520,6 +1530,12 @@ func (m *Meta) SizeVT() (n int) {
 	}
 	if m.RequestsTo != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.RequestsTo))
+	}
+	if m.RequestsSpan != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.RequestsSpan))
+	}
+	if m.RequestsOpened != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.RequestsOpened))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4151,7 +4167,7 @@ func (m *Meta) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				m.RequestsFrom |= int64(b&0x7F) << shift
+				m.RequestsFrom |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
@@ -4170,7 +4186,45 @@ func (m *Meta) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				m.RequestsTo |= int64(b&0x7F) << shift
+				m.RequestsTo |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RequestsSpan", wireType)
+			}
+			m.RequestsSpan = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.RequestsSpan |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RequestsOpened", wireType)
+			}
+			m.RequestsOpened = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.RequestsOpened |= int64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
