@@ -46,10 +46,13 @@ func (s *Store) HasMark(t testing.TB, key string) bool {
 }
 
 // OneSync reports whether s makes objects durable by one sync.
-func (s *Store) OneSync() bool { return s.oneSync }
+func (s *Store) OneSync() bool { return s.marks }
 
-// RefuseMarks makes s act as on a file system of which nothing is known.
-func (s *Store) RefuseMarks() { s.oneSync = false }
+// RefuseMarks makes s act as where a mark has no room in the inode.
+func (s *Store) RefuseMarks() { s.marks = false }
+
+// KnowNothing makes s act as on a file system of which nothing is known.
+func (s *Store) KnowNothing() { s.marks, s.syncsName = false, false }
 
 // FileSystem is the kind of file system that path lies on.
 func FileSystem(t testing.TB, path string) string {

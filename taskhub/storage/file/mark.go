@@ -61,7 +61,7 @@ func read(path string) ([]byte, digest, error) {
 			return body, sum, nil
 		}
 		if err != nil && !absent(err) && !errors.Is(err, errTorn) {
-			return nil, digest{}, err
+			return nil, digest{}, verdict(err)
 		}
 	}
 }

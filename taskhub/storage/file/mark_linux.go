@@ -61,29 +61,29 @@ func unmarked(err error) bool {
 	return errors.Is(err, unix.ENODATA) || errors.Is(err, unix.ENOTSUP)
 }
 
-// oneSyncDoes reports whether files below root can carry marks and are on a file
-// system of which linkUnnamed knows that one sync is enough.
-func oneSyncDoes(root string) bool {
+// probeSyncs reports whether root is on a file system of which linkUnnamed knows that it
+// syncs the name with the file, and whether files there can carry marks as well.
+func probeSyncs(root string) (syncsName, marks bool) {
 	dir, err := os.Open(root)
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer dir.Close()
 	var st unix.Stat_t
 	if unix.Fstat(int(dir.Fd()), &st) != nil {
-		return false
+		return false, false
 	}
 	if kind := fileSystem(st.Dev); kind != "ext4" && kind != "xfs" {
-		return false
+		return false, false
 	}
 	fd, err := openUnnamed(dir)
 	if err != nil {
-		return false
+		return true, false
 	}
 	defer unix.Close(fd)
 	// A mark must lie in the inode, so that it reaches the disk with the link
 	// count. One that takes a block of its own could be lost without a journal.
-	return setMark(fd, mark{}) == nil && unix.Fstat(fd, &st) == nil && st.Blocks == 0
+	return true, setMark(fd, mark{}) == nil && unix.Fstat(fd, &st) == nil && st.Blocks == 0
 }
 
 // fileSystem names the kind of the file system of a device, "" if it is not known.

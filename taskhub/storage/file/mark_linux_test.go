@@ -17,10 +17,10 @@ import (
 	"github.com/durafunc/durafunc/taskhub/storage/storagetest"
 )
 
-func TestStoreWithoutMarks(t *testing.T) {
+func TestStoreOnUnknownFileSystem(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T) storage.Store {
 		s := open(t, t.TempDir())
-		s.RefuseMarks()
+		s.KnowNothing()
 		return s
 	})
 }

@@ -9,4 +9,4 @@ import "os"
 func clearMark(int) error            { return nil }
 func markOf(*os.File) (*mark, error) { return nil, nil }
 func hasMark(string) (bool, error)   { return false, nil }
-func oneSyncDoes(string) bool        { return false }
+func probeSyncs(string) (bool, bool) { return false, false }

@@ -27,15 +27,16 @@ func TestPowerCut(t *testing.T) {
 		t.Skip("mounting an image takes root")
 	}
 	for _, tt := range []struct {
-		name  string
-		mkfs  []string
-		marks bool
-		torn  bool // an unsynced file gets its name from the commit of others
+		name string
+		mkfs []string
+		less func(*file.Store) // turns off what the file system can
+		torn bool              // an unsynced file gets its name from the commit of others
 	}{
-		{"ext4", []string{"mkfs.ext4", "-q", "-F"}, true, true},
-		{"ext4 without marks", []string{"mkfs.ext4", "-q", "-F"}, false, true},
-		{"ext4 without journal", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, true, false},
-		{"ext4 without journal and marks", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, false, false},
+		{"ext4", []string{"mkfs.ext4", "-q", "-F"}, nil, true},
+		{"ext4 without marks", []string{"mkfs.ext4", "-q", "-F"}, (*file.Store).RefuseMarks, true},
+		{"ext4 without journal", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, nil, false},
+		{"ext4 without journal and marks", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, (*file.Store).RefuseMarks, false},
+		{"ext4 without journal, taken for unknown", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, (*file.Store).KnowNothing, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			disk := newDisk(t, tt.mkfs...)
@@ -43,8 +44,8 @@ func TestPowerCut(t *testing.T) {
 			if kind := file.FileSystem(t, s.Root()); kind != "ext4" || !s.OneSync() {
 				t.Fatalf("the file system is %q, one sync: %v", kind, s.OneSync())
 			}
-			if !tt.marks {
-				s.RefuseMarks()
+			if tt.less != nil {
+				tt.less(s)
 			}
 			ctx, want := t.Context(), map[string][]byte{}
 			tag, err := s.Create(ctx, "root", []byte("root 0"))

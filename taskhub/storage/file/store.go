@@ -61,7 +61,8 @@ type Store struct {
 	root       string
 	dirs       dirCache
 	locks      [stripes]stripe
-	oneSync    bool          // marks and one sync will do, see linkUnnamed
+	marks      bool          // files can carry marks, and syncsName
+	syncsName  bool          // the sync of a linked file makes its name durable too
 	noUnnamed  atomic.Bool   // this file system refuses O_TMPFILE
 	tmpCounter atomic.Uint64 // makes names in ~tmp unique within the process
 }
@@ -86,7 +87,7 @@ func Open(dir string) (*Store, error) {
 			return nil, fmt.Errorf("file: open %s: %w", dir, verdict(err))
 		}
 	}
-	s.oneSync = oneSyncDoes(root)
+	s.syncsName, s.marks = probeSyncs(root)
 	if err := s.sweep(time.Now().Add(-leftoverAge)); err != nil {
 		return nil, fmt.Errorf("file: open %s: %w", dir, verdict(err))
 	}

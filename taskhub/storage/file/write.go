@@ -68,7 +68,7 @@ func (s *Store) create(ctx context.Context, path string, body []byte, sum digest
 func (s *Store) createIn(ctx context.Context, dir *dirHandle, path string, body []byte, sum digest) error {
 	err := errUnsupported
 	if !s.noUnnamed.Load() {
-		if err = linkUnnamed(ctx, dir, path, body, sum, s.oneSync); errors.Is(err, errUnsupported) {
+		if err = s.linkUnnamed(ctx, dir, path, body, sum); errors.Is(err, errUnsupported) {
 			s.noUnnamed.Store(true)
 		}
 	}

@@ -15,8 +15,8 @@ import (
 // fs.ErrExist, errUnsupported, fs.ErrNotExist if dir has been removed, and what the
 // disk says. After an error of the last sync the file has its name and keeps its mark.
 //
-// oneSync is for file systems on which the sync of a file that was just linked makes
-// the name durable too:
+// With a mark this takes one sync, without one two: before and after the link. That the
+// sync of a file that was just linked makes the name durable too is known (syncsName) of
 //
 //   - ext4 with a journal: ext4_link changes the inode (its link count) and the
 //     directory under one handle, and ext4_sync_file waits for the commit of the
@@ -30,7 +30,7 @@ import (
 //
 // It makes its system calls itself: an os.File costs allocations and a poller
 // registration, and this is the hot path of every commit.
-func linkUnnamed(ctx context.Context, dir *dirHandle, path string, body []byte, sum digest, oneSync bool) error {
+func (s *Store) linkUnnamed(ctx context.Context, dir *dirHandle, path string, body []byte, sum digest) error {
 	dirFD := int(dir.Fd())
 	fd, err := dir.spare.take(dir.File)
 	switch err {
@@ -52,7 +52,7 @@ func linkUnnamed(ctx context.Context, dir *dirHandle, path string, body []byte, 
 		}
 		rest = rest[n:]
 	}
-	marked := oneSync && setMark(fd, sum.mark()) == nil
+	marked := s.marks && setMark(fd, sum.mark()) == nil
 	if !marked {
 		if _, err := retry(func() (int, error) { return 0, unix.Fdatasync(fd) }); err != nil {
 			return &fs.PathError{Op: "fdatasync", Path: path, Err: err}
@@ -74,7 +74,7 @@ func linkUnnamed(ctx context.Context, dir *dirHandle, path string, body []byte, 
 		// Not synced: a mark that a power cut brings back matches its file.
 		_ = clearMark(fd)
 	}
-	if !oneSync {
+	if !s.syncsName {
 		return syncDir(dir.File)
 	}
 	return nil

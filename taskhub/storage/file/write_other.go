@@ -9,7 +9,7 @@ import (
 )
 
 // linkUnnamed is a Linux feature; elsewhere linkTemp does the work.
-func linkUnnamed(context.Context, *dirHandle, string, []byte, digest, bool) error {
+func (s *Store) linkUnnamed(context.Context, *dirHandle, string, []byte, digest) error {
 	return errUnsupported
 }
 
