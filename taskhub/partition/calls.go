@@ -33,6 +33,13 @@ func (c *calls) add(ended func(error)) (forget func()) {
 	}
 }
 
+// waiting says whether somebody waits for an answer.
+func (c *calls) waiting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.open) > 0
+}
+
 // end tells everyone, in the order in which they came.
 func (c *calls) end(err error) {
 	c.mu.Lock()

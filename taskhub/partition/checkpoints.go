@@ -150,22 +150,28 @@ func (c *checkpoints) publish(ctx context.Context, p *Partition, next *Root) err
 }
 
 // release takes a last checkpoint and gives the partition up, so that another host can
-// claim it without waiting for a lease.
-func (p *Partition) release(ctx context.Context) error {
+// claim it without waiting for a lease. clean says that the checkpoint is taken even if
+// the log after the last one is no longer than a record.
+func (p *Partition) release(ctx context.Context, wakeAt int64, clean bool) error {
 	p.check.idle.wait()
 	p.commits.idle.wait()
 	p.check.idle.enter(p.cfg.Sched)
 	defer p.check.idle.leave()
 	c := &p.check
 	// A hub that is stopped in good order starts without replaying anything.
-	if err := c.take(ctx, p); err != nil {
-		return err
+	if clean || c.root.Checkpoint == nil || p.db.Position().Seq > c.root.Checkpoint.Seq+1 {
+		if err := c.take(ctx, p); err != nil {
+			return err
+		}
 	}
 	next := *c.root
-	next.Owner = ""
+	next.Owner, next.WakeAt = "", wakeAt
 	if planted.Is(planted.EpochReset) {
 		next.Epoch = 0
 	}
+	// From here on another host may own the partition, though the session lives on: whoever
+	// asks now must not be answered from this state.
+	p.released.Fire()
 	return c.publish(ctx, p, &next)
 }
 

@@ -17,6 +17,13 @@ type intake struct {
 	queues map[int][]received // by sender, while one of them waits
 }
 
+// waiting says whether messages wait for a payload.
+func (i *intake) waiting() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.queues) > 0
+}
+
 // received is a run of messages that a sender numbered from first on.
 type received struct {
 	first    uint64

@@ -28,6 +28,7 @@ type Partition struct {
 	reads  gate
 	calls  calls
 	intake intake
+	rest   rest
 
 	// Below: owned by the loop.
 	core     *core.Core
@@ -41,6 +42,9 @@ type Partition struct {
 	resend   sched.Timer
 	patience sched.Timer  // while it is stopping: how long work that is out may come back
 	drained  sched.Signal // fires when it is stopping and nothing waits
+
+	// released fires just before the root is given up: from then on nothing is answered.
+	released sched.Signal
 }
 
 // Open claims the partition for cfg.Session, recovers it and starts to serve. free is
@@ -54,7 +58,7 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 	}
 	p := &Partition{
 		cfg: cfg, epoch: r.root.Epoch, db: r.db,
-		done: cfg.Sched.NewSignal(), drained: cfg.Sched.NewSignal(),
+		done: cfg.Sched.NewSignal(), drained: cfg.Sched.NewSignal(), released: cfg.Sched.NewSignal(),
 	}
 	p.store.init(&p.cfg, p.epoch)
 	p.ctx, p.cancel = cfg.Sched.WithCancel(context.Background())
@@ -97,12 +101,15 @@ func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
 			return err
 		}
 		p.reads.enter(p.cfg.Sched)
-		if p.done.Fired() {
+		if p.done.Fired() || p.released.Fired() {
 			p.reads.leave()
 			return ErrStopped
 		}
 		err := f(p.db)
 		p.reads.leave()
+		if p.released.Fired() {
+			return ErrStopped
+		}
 		if p.cfg.Session.Alive() {
 			return err
 		}
@@ -159,6 +166,7 @@ func (p *Partition) idle() {
 	}
 	p.armTimer(now)
 	p.maybeCommit()
+	p.noteRest(now)
 	if p.stopping && !p.commits.inFlight && !p.core.Waiting() && (len(p.short.out) == 0 || p.patience == nil) {
 		p.drained.Fire()
 	}
@@ -275,20 +283,8 @@ func (p *Partition) Checkpoint(ctx context.Context) error {
 // what is out, commits what it has, takes a checkpoint, and releases its root so that
 // the next owner need not wait. Work that takes longer is done again there.
 func (p *Partition) Stop(ctx context.Context) error {
-	p.Quiesce(stopPatience)
-	err := p.drained.Wait(ctx)
-	if err == nil && !p.done.Fired() {
-		err = p.release(ctx)
-	}
-	if p.done.Fired() {
-		return p.err
-	}
-	p.loop.Post(func() {
-		if p.err == nil && !p.done.Fired() {
-			p.end()
-		}
-	})
-	return errors.Join(err, p.done.Wait(ctx))
+	_, err := p.retire(ctx, true)
+	return err
 }
 
 // Payloads is the store of the partition's large payloads.

@@ -23,6 +23,9 @@ type Root struct {
 	Epoch     uint64 `json:"epoch"`
 	// Owner is the session that owns the partition; "" when it was released.
 	Owner string `json:"owner"`
+	// WakeAt is when somebody has to serve the partition again, in Unix nanoseconds, while
+	// nobody owns it; 0: when it is asked for something.
+	WakeAt int64 `json:"wakeAt,omitempty"`
 	// Nonce is fresh in every version, since a store's tags may be content hashes.
 	Nonce string `json:"nonce"`
 	// Checkpoint is the newest one. Previous is kept, with the log that follows it,
@@ -101,7 +104,7 @@ func (c *Config) claim(ctx context.Context, free string) (*Root, storage.Tag, er
 		return nil, "", &CorruptError{Key: c.rootKey(), Err: fmt.Errorf("it is of hub %s, partition %d", r.Hub, r.Partition)}
 	}
 	r.Epoch++
-	r.Owner = c.Session.ID()
+	r.Owner, r.WakeAt = c.Session.ID(), 0
 	tag, err = c.writeRoot(ctx, r, tag)
 	return r, tag, err
 }

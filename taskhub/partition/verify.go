@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/core"
@@ -127,13 +128,16 @@ func (c *Config) verifyState(ctx context.Context, rep *Report, db checkpoint.DB)
 
 // Status is what the bucket says of one partition at a glance.
 type Status struct {
-	Partition  int    `json:"partition"`
-	Epoch      uint64 `json:"epoch"`
-	Owner      string `json:"owner,omitempty"` // session id
-	Checkpoint uint64 `json:"checkpoint"`      // log record
-	LogFirst   uint64 `json:"logFirst"`        // slots that are there
-	LogLast    uint64 `json:"logLast"`
-	LogRecords int    `json:"logRecords"`
+	Partition int    `json:"partition"`
+	Epoch     uint64 `json:"epoch"`
+	Owner     string `json:"owner,omitempty"` // session id
+	// WakeAt is when a partition that nobody owns has to be served again; nil: when it is
+	// asked for something.
+	WakeAt     *time.Time `json:"wakeAt,omitempty"`
+	Checkpoint uint64     `json:"checkpoint"` // log record
+	LogFirst   uint64     `json:"logFirst"`   // slots that are there
+	LogLast    uint64     `json:"logLast"`
+	LogRecords int        `json:"logRecords"`
 }
 
 // ReadStatus reads a partition's root and lists its log.
@@ -145,6 +149,10 @@ func ReadStatus(ctx context.Context, cfg Config) (*Status, error) {
 	}
 	if root != nil {
 		s.Epoch, s.Owner = root.Epoch, root.Owner
+		if root.WakeAt != 0 {
+			at := time.Unix(0, root.WakeAt).UTC()
+			s.WakeAt = &at
+		}
 		if root.Checkpoint != nil {
 			s.Checkpoint = root.Checkpoint.Seq
 		}

@@ -39,6 +39,11 @@ const (
 	// ForgetAnswers: what requests were answered is not written, so that one that is
 	// repeated after its commit acts again.
 	ForgetAnswers
+	// StartsSleep: a hub that hibernates does not wake for instances that start later.
+	StartsSleep
+	// NoWakeAt: a partition that is released for hibernation does not say when it has to
+	// be served again.
+	NoWakeAt
 
 	bugs
 )
@@ -66,5 +71,6 @@ func All() []Bug {
 // String names the bug.
 func (b Bug) String() string {
 	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
-		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers"}[b]
+		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
+		"StartsSleep", "NoWakeAt"}[b]
 }
