@@ -178,11 +178,13 @@ func (g *GRPC) Close() {
 	g.wg.Wait()
 }
 
-// connect makes a connection that is not there yet; only a wrong address is an error.
+// connect prepares a connection; it is made when it is first used.
 func (g *GRPC) connect(address string) (*grpc.ClientConn, error) {
-	return grpc.NewClient("passthrough:///"+address,
+	// The dialer knows the address: as a target it would have to be a URL, which the zone
+	// of an IPv6 address is not.
+	return grpc.NewClient("passthrough:///peer",
 		grpc.WithTransportCredentials(g.dialing),
-		grpc.WithContextDialer(g.dial),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return g.dial(ctx, address) }),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec{}), grpc.MaxCallRecvMsgSize(MaxMessage), grpc.MaxCallSendMsgSize(MaxMessage)),
 		grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: g.timing.connect}),
 		grpc.WithDisableServiceConfig(), grpc.WithDisableRetry(), grpc.WithIdleTimeout(0),

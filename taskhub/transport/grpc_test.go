@@ -102,6 +102,19 @@ func TestCall(t *testing.T) {
 	}
 }
 
+func TestAddressThatIsNone(t *testing.T) {
+	ha := newHand()
+	a := open(t, ha)
+	for _, address := range []string{"", "nowhere", "[::1%none]:1", "127.0.0.1:%zz"} {
+		if _, err := a.Peer(address).Call(within(t), &Request{}); !errors.Is(err, ErrUnreachable) {
+			t.Errorf("Call of %q: %v", address, err)
+		}
+		if lost := next(t, "Lost", ha.lost); lost != address {
+			t.Errorf("lost %q, want %q", lost, address)
+		}
+	}
+}
+
 func TestPostsKeepTheirOrderAndAreBatched(t *testing.T) {
 	hb := newHand()
 	var writes atomic.Int64

@@ -44,13 +44,13 @@ func (s *service) Posts(stream grpc.ClientStreamingServer[Post, Ended]) error {
 	if !s.g.enter(&s.g.wg) {
 		return stream.SendAndClose(&Ended{})
 	}
-	over := make(chan error, 1)
+	over := make(chan struct{})
 	go func() {
 		defer s.g.wg.Done()
+		defer close(over)
 		for {
 			p, err := stream.Recv()
 			if err != nil {
-				over <- err
 				return
 			}
 			s.g.guarded("a post", func() { s.g.handler.Post(p) })

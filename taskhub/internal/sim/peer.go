@@ -183,7 +183,7 @@ func (p *peer) Call(ctx context.Context, r *transport.Request) (*transport.Respo
 			return
 		}
 		l.calls = append(l.calls, c)
-		c.send(body, remaining(w, ctx))
+		c.send(body, remaining(ctx, w))
 	})
 	if l != nil {
 		if k := slices.Index(l.calls, c); k >= 0 {
@@ -200,7 +200,7 @@ func (p *peer) Call(ctx context.Context, r *transport.Request) (*transport.Respo
 }
 
 // remaining is how long ctx has to live; 0: for ever.
-func remaining(w *World, ctx context.Context) time.Duration {
+func remaining(ctx context.Context, w *World) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return 0
