@@ -1,0 +1,166 @@
+package main
+
+import (
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/durafunc/durafunc/host/chaos/workload"
+)
+
+// hub is a host that answers as it is told, in turn; the last answer stays. 0 cuts the
+// connection.
+type hub struct {
+	mu      sync.Mutex
+	answers []int
+	keys    []string // of the requests that came
+}
+
+func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.mu.Lock()
+	code := h.answers[0]
+	if len(h.answers) > 1 {
+		h.answers = h.answers[1:]
+	}
+	h.keys = append(h.keys, r.Header.Get(keyHeader))
+	h.mu.Unlock()
+	if code == 0 {
+		panic(http.ErrAbortHandler)
+	}
+	w.WriteHeader(code)
+}
+
+func clientOf(t *testing.T, keyed bool, answers ...int) (*client, *hub) {
+	t.Helper()
+	h := &hub{answers: answers}
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	f := &fleet{nodes: []*node{{url: s.URL}}}
+	return &client{rec: newRecorder(io.Discard), rng: rand.New(rand.NewPCG(1, 1)), lb: newBalancer(f), keyed: keyed}, h
+}
+
+func TestWhatAnAnswerTells(t *testing.T) {
+	tests := []struct {
+		name    string
+		keyed   bool
+		answers []int
+		want    string
+		bounded bool // the operation has an end
+		finding bool
+	}{
+		{"accepted", true, []int{202}, accepted, true, false},
+		{"accepted after troubles", true, []int{503, 0, 500, 202}, accepted, true, false},
+		{"gone", true, []int{410}, gone, true, false},
+		{"unknown instance", true, []int{404}, absent, true, false},
+		{"gone after a cut, under one key", true, []int{0, 410}, gone, true, false},
+		{"gone after a cut, without keys: perhaps by our own event", false, []int{0, 410}, unknown, false, false},
+		{"an answer that makes no sense", true, []int{418}, unknown, false, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, h := clientOf(t, tt.keyed, tt.answers...)
+			got, attempts := c.raise(t.Context(), "x", workload.Message, workload.Msg{ID: "m"}, false, 1)
+			if got != tt.want || attempts != len(tt.answers) {
+				t.Errorf("got %s after %d attempts, want %s after %d", got, attempts, tt.want, len(tt.answers))
+			}
+			for _, k := range h.keys {
+				if k == "" || k != h.keys[0] {
+					t.Errorf("keys of one request: %q", h.keys)
+				}
+			}
+			ops := c.rec.all()
+			if len(ops) != 1 || ops[0].Result != tt.want || (ops[0].Return != forever) != tt.bounded {
+				t.Errorf("recorded %+v", ops)
+			}
+			if want := map[bool]int{true: 1, false: attempts}[tt.keyed]; len(ops) == 1 && ops[0].Weight != want {
+				t.Errorf("it adds %d messages at most, want %d", ops[0].Weight, want)
+			}
+			if got := c.rec.found() > 0; got != tt.finding {
+				t.Errorf("finding: %v, want %v", got, tt.finding)
+			}
+		})
+	}
+}
+
+func TestRequestsHaveKeysOfTheirOwn(t *testing.T) {
+	c, h := clientOf(t, true, 202)
+	d := c.fork()
+	c.raise(t.Context(), "x", "e", nil, false, 0)
+	c.raise(t.Context(), "x", "e", nil, false, 0)
+	d.raise(t.Context(), "x", "e", nil, false, 0)
+	if len(h.keys) != 3 || h.keys[0] == h.keys[1] || h.keys[0] == h.keys[2] || h.keys[1] == h.keys[2] {
+		t.Errorf("keys are %q", h.keys)
+	}
+}
+
+func TestStartIsAcknowledged(t *testing.T) {
+	tests := []struct {
+		name         string
+		keyed        bool
+		answers      []int
+		acked, again bool
+	}{
+		{"accepted", true, []int{202}, true, false},
+		{"accepted at the second attempt, under one key", true, []int{0, 202}, true, false},
+		{"accepted at the second attempt, perhaps for the second time", false, []int{0, 202}, true, true},
+		{"there already, by the first attempt", false, []int{0, 409}, true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := clientOf(t, tt.keyed, tt.answers...)
+			i := &instance{ID: "x", Name: workload.GateName}
+			c.start(t.Context(), i, nil)
+			if i.acked != tt.acked || i.again != tt.again {
+				t.Errorf("acknowledged %v, again %v, want %v, %v", i.acked, i.again, tt.acked, tt.again)
+			}
+			if c.rec.found() > 0 {
+				t.Errorf("found %v", c.rec.findings)
+			}
+			if len(c.rec.registered()) != 1 {
+				t.Error("the audit does not know it")
+			}
+		})
+	}
+}
+
+func TestBalancerAvoidsWhoDoesNotAnswer(t *testing.T) {
+	b := newBalancer(&fleet{nodes: []*node{{url: "a"}, {url: "b"}, {url: "c"}}})
+	rng := rand.New(rand.NewPCG(1, 1))
+	chosen := func() map[int]int {
+		m := map[int]int{}
+		for range 100 {
+			m[b.choose(rng)]++
+		}
+		return m
+	}
+	if m := chosen(); len(m) != 3 {
+		t.Errorf("while all answer it chooses %v", m)
+	}
+	now := time.Now()
+	for range 20 { // to the longest pause
+		now = now.Add(time.Second)
+		b.fails(1, now)
+		b.hosts[1].since = now
+	}
+	if m := chosen(); m[1] > 0 || len(m) != 2 {
+		t.Errorf("while host 1 fails it chooses %v", m)
+	}
+	b.hosts[1].until = time.Time{} // its time has come
+	if m := chosen(); m[1] != 1 {
+		t.Errorf("of 100 requests %d go to a host on trial, want 1", m[1])
+	}
+	b.answers(1)
+	if m := chosen(); len(m) != 3 {
+		t.Errorf("when host 1 answers again it chooses %v", m)
+	}
+	for i := range 3 {
+		b.fails(i, time.Now())
+	}
+	if i := b.choose(rng); i < 0 || i > 2 {
+		t.Errorf("when nobody answers it chooses %d", i)
+	}
+}
