@@ -5,7 +5,6 @@
 package dispatch
 
 import (
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,25 +19,14 @@ import (
 const DefaultFunctionNotFoundTimeout = 5 * time.Minute
 
 // Kind is a kind of durable function.
-type Kind int
+type Kind = work.Kind
 
 // The kinds that the engine hands out.
 const (
-	Orchestrator Kind = iota
-	Activity
-	kinds
+	Orchestrator = work.Orchestrator
+	Activity     = work.ActivityFunction
+	kinds        = work.Kinds
 )
-
-// String is the kind's word in messages.
-func (k Kind) String() string {
-	switch k {
-	case Orchestrator:
-		return "orchestrator"
-	case Activity:
-		return "activity"
-	}
-	return "kind " + strconv.Itoa(int(k))
-}
 
 // App is one running version of a function app.
 type App interface {
@@ -64,7 +52,7 @@ type Options struct {
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 }
 
-// Dispatcher is a work.Executor, and the supervisor.Handler that gets its answers.
+// Dispatcher is a work.Local, and the supervisor.Handler that gets its answers.
 // All methods may be called concurrently.
 type Dispatcher struct {
 	opt    Options
@@ -81,7 +69,7 @@ type Dispatcher struct {
 	timer   func() bool
 }
 
-var _ work.Executor = (*Dispatcher)(nil)
+var _ work.Local = (*Dispatcher)(nil)
 
 // New makes a Dispatcher that has no functions yet.
 func New(opt Options) *Dispatcher {

@@ -90,11 +90,6 @@ func (d *Dispatcher) Functions() []Function {
 	d.mu.Lock()
 	out := slices.Clone(d.routes.list)
 	d.mu.Unlock()
-	slices.SortFunc(out, func(a, b Function) int {
-		if a.Kind != b.Kind {
-			return int(a.Kind - b.Kind)
-		}
-		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
-	})
+	slices.SortFunc(out, func(a, b Function) int { return compareFunctions(a.Kind, a.Name, b.Kind, b.Name) })
 	return out
 }

@@ -196,12 +196,7 @@ func (d *Dispatcher) Waiting() []Waiting {
 		}
 		out = append(out, w)
 	}
-	slices.SortFunc(out, func(a, b Waiting) int {
-		if a.Kind != b.Kind {
-			return int(a.Kind - b.Kind)
-		}
-		return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name))
-	})
+	slices.SortFunc(out, func(a, b Waiting) int { return compareFunctions(a.Kind, a.Name, b.Kind, b.Name) })
 	return out
 }
 

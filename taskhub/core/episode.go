@@ -66,11 +66,11 @@ func (c *Core) episode(now int64, i *instance) *work.Episode {
 }
 
 // EpisodeDone takes what an episode decided. A result whose token is not out is late
-// and dropped.
-func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) {
+// and dropped: false.
+func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) (wanted bool) {
 	i := c.episodes[r.Token.Serial]
 	if i == nil || i.out.token != r.Token || c.err != nil {
-		return
+		return false
 	}
 	o := i.out
 	delete(c.episodes, r.Token.Serial)
@@ -78,14 +78,14 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) {
 	switch {
 	case r.Abandoned:
 		c.episodeAbandoned(now, i, r.Died)
-		return
+		return true
 	case r.HistoryNeeded:
 		i.sticky = false
 		c.wake(i)
-		return
+		return true
 	case r.NonDeterminism != nil:
 		c.nonDeterministic(now, i, r.NonDeterminism)
-		return
+		return true
 	}
 
 	i.sticky = true
@@ -114,6 +114,7 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) {
 		c.wake(i)
 	}
 	c.settle(now)
+	return true
 }
 
 // consume removes the first n events of the inbox: they are history now, or dropped.

@@ -148,16 +148,16 @@ func (c *Core) adoptTasks(i *instance) {
 }
 
 // ActivityDone takes the result of an activity. A result whose token is not out is
-// late and dropped.
-func (c *Core) ActivityDone(now int64, r *work.ActivityResult) {
+// late and dropped: false.
+func (c *Core) ActivityDone(now int64, r *work.ActivityResult) (wanted bool) {
 	a := c.activities[r.Token.Serial]
 	if a == nil || r.Token != a.token && !planted.Is(planted.StaleAttempt) || c.err != nil {
-		return
+		return false
 	}
 	i, t := a.inst, a.inst.open[a.task]
 	if r.Abandoned {
 		c.abandoned(now, i, t, a, r)
-		return
+		return true
 	}
 	e := newEvent(noTask, now)
 	if r.Failure != nil {
@@ -172,6 +172,7 @@ func (c *Core) ActivityDone(now int64, r *work.ActivityResult) {
 	}
 	c.closeTask(i, a.task)
 	c.push(i, e)
+	return true
 }
 
 // abandoned hands an activity out again, or fails it when the app dies under it

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -32,6 +33,7 @@ type Config struct {
 	Opener   checkpoint.Opener
 	Exec     work.Executor
 	Post     Postman
+	Late     *atomic.Uint64 // counts answers of work items that nobody waits for; may be nil
 	Log      hclog.Logger
 
 	// MaxPayload is the largest payload in bytes.

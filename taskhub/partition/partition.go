@@ -188,34 +188,49 @@ func (p *Partition) armTimer(now int64) {
 	}
 }
 
-// results takes the answers of the executor, from any goroutine.
-func (p *Partition) results(r work.Results) {
+// results is Take as the executor calls it.
+func (p *Partition) results(r work.Results) { p.Take(r, nil) }
+
+// Take takes the answers of work items, from any goroutine. Those that nobody waits for
+// are dropped and counted. committed, if not nil, is called once, in the loop, when what
+// the answers changed is durable; never, when the partition does not take them any more.
+func (p *Partition) Take(r work.Results, committed func()) {
 	if p.done.Fired() {
 		return
 	}
 	if p.store.hasLarge(r) {
 		p.cfg.Sched.Go(func() {
 			if err := p.store.intern(p.ctx, r); err == nil {
-				p.loop.Post(func() { p.take(r) })
+				p.loop.Post(func() { p.take(r, committed) })
 			}
 		})
 		return
 	}
-	p.loop.Post(func() { p.take(r) })
+	p.loop.Post(func() { p.take(r, committed) })
 }
 
-func (p *Partition) take(r work.Results) {
+func (p *Partition) take(r work.Results, committed func()) {
 	if p.err != nil || p.drained.Fired() {
 		return
 	}
 	now, mono := p.now(), p.cfg.Sched.Mono()
 	for _, e := range r.Episodes {
 		p.short.end(e.Token, mono)
-		p.core.EpisodeDone(now, e)
+		p.late(p.core.EpisodeDone(now, e))
 	}
 	for _, a := range r.Activities {
 		p.short.end(a.Token, mono)
-		p.core.ActivityDone(now, a)
+		p.late(p.core.ActivityDone(now, a))
+	}
+	if committed != nil {
+		p.core.Flush(committed)
+	}
+}
+
+// late counts an answer that was not wanted.
+func (p *Partition) late(wanted bool) {
+	if !wanted && p.cfg.Late != nil {
+		p.cfg.Late.Add(1)
 	}
 }
 
