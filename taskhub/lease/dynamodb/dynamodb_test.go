@@ -79,3 +79,30 @@ func TestErrorsNameTheTable(t *testing.T) {
 		t.Error("no table: no error")
 	}
 }
+
+// What comes too late is not sent, whatever stands there; deleting is for probes.
+func TestLateWriteAndDelete(t *testing.T) {
+	r, err := dynamodb.Open(t.Context(), dynamodb.Config{Table: "leases", Endpoint: dynalitetest.Start(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := r.Create(storage.Until(t.Context(), time.Now().Add(time.Minute)), "k", []byte("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := storage.Until(t.Context(), time.Now().Add(-time.Second))
+	if _, err := r.Create(late, "k", []byte("y")); !errors.Is(err, storage.ErrExpired) {
+		t.Errorf("late Create: %v", err)
+	}
+	if _, err := r.Replace(late, "k", tag, []byte("y")); !errors.Is(err, storage.ErrExpired) {
+		t.Errorf("late Replace: %v", err)
+	}
+	for range 2 { // the second finds nothing
+		if err := r.Delete(t.Context(), "k"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, _, err := r.Get(t.Context(), "k"); !errors.Is(err, storage.ErrNotFound) {
+		t.Errorf("Get after Delete: %v", err)
+	}
+}
