@@ -28,19 +28,19 @@ type found struct {
 	node  uint32
 }
 
-// print stands for a state in the set of those that were seen: 128 bits of two hashes,
+// fingerprint stands for a state in the set of those that were seen: 128 bits of two hashes,
 // since the states themselves would take five times the memory. Among ten million
-// states two share a print with a probability of 10^-24.
-type print [2]uint64
+// states two share one with a probability of 10^-24.
+type fingerprint [2]uint64
 
 // Search goes through all states breadth first, to the first violation or until limit
 // states were seen (0: no limit).
 func Search(rules Rules, bounds Bounds, limit int) Result {
 	m := &machine{rules: rules, bounds: bounds}
 	first := initial()
-	seen := map[print]struct{}{}
+	seen := map[fingerprint]struct{}{}
 	one, two := maphash.MakeSeed(), maphash.MakeSeed()
-	of := func(s State) print { return print{maphash.Comparable(one, s), maphash.Comparable(two, s)} }
+	of := func(s State) fingerprint { return fingerprint{maphash.Comparable(one, s), maphash.Comparable(two, s)} }
 	seen[of(first)] = struct{}{}
 	nodes := []node{{}}
 	var res Result
