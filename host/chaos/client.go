@@ -150,7 +150,7 @@ func clip(b []byte) string {
 // record adds an operation that changes something. A refusal after an attempt that may
 // have been carried out tells nothing when keys are not honoured.
 func (c *client) record(o op, r *reply, err error, refusals map[int]string) string {
-	o.Client, o.Host, o.Count = c.n, r.host, -1
+	o.Client, o.Host, o.Count, o.Attempts = c.n, r.host, -1, r.attempts
 	o.Call, o.Return, o.Result = int64(r.first), int64(r.got), refusals[r.code]
 	if o.Weight > 0 && !c.keyed {
 		o.Weight *= r.attempts
@@ -205,7 +205,7 @@ func (c *client) terminate(ctx context.Context, id string) string {
 // read reads an instance; nil when there is none or no host answers.
 func (c *client) read(ctx context.Context, id string) *hosttest.Status {
 	r, err := c.send(ctx, http.MethodGet, hosttest.InstancePath(id)+"?showInput=false", nil)
-	o := op{Client: c.n, Host: r.host, Kind: opRead, ID: id, Call: int64(r.sent), Return: int64(r.got), Count: -1}
+	o := op{Client: c.n, Host: r.host, Kind: opRead, ID: id, Call: int64(r.sent), Return: int64(r.got), Count: -1, Attempts: r.attempts}
 	if err != nil {
 		c.rec.note("reads that were never answered")
 		return nil // it has seen nothing

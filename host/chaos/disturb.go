@@ -15,6 +15,7 @@ type disturber struct {
 	rec   *recorder
 	rng   *rand.Rand
 	lease time.Duration
+	kind  string // of the disturbance at work
 }
 
 // kinds of disturbance by name.
@@ -48,6 +49,7 @@ func (d *disturber) run(ctx context.Context, only map[string]bool) error {
 			if !d.wait(ctx, 500, 3000) {
 				return nil
 			}
+			d.kind = kinds[n].name
 			if err := kinds[n].do(d, ctx); err != nil {
 				return err
 			}
@@ -80,7 +82,7 @@ func (d *disturber) back(n *node) error {
 func (d *disturber) killOne(ctx context.Context) error {
 	n := d.any()
 	down := time.Duration(d.rng.IntN(2000)) * time.Millisecond
-	d.rec.did("SIGKILL host %d, down %v", n.n, down)
+	d.rec.did(d.kind, "SIGKILL host %d, down %v", n.n, down)
 	n.kill()
 	pause(ctx, down)
 	return d.back(n)
@@ -90,7 +92,7 @@ func (d *disturber) killTwo(ctx context.Context) error {
 	perm := d.rng.Perm(len(d.fleet.nodes))
 	a, b := d.fleet.nodes[perm[0]], d.fleet.nodes[perm[1%len(perm)]]
 	gap, down := time.Duration(d.rng.IntN(1000))*time.Millisecond, d.leases(0, 2)
-	d.rec.did("SIGKILL host %d and %v later host %d, down %v", a.n, gap, b.n, down)
+	d.rec.did(d.kind, "SIGKILL host %d and %v later host %d, down %v", a.n, gap, b.n, down)
 	a.kill()
 	pause(ctx, gap)
 	b.kill()
@@ -103,7 +105,7 @@ func (d *disturber) killTwo(ctx context.Context) error {
 
 func (d *disturber) killAll(ctx context.Context) error {
 	down := time.Duration(d.rng.IntN(3000)) * time.Millisecond
-	d.rec.did("SIGKILL all hosts, down %v", down)
+	d.rec.did(d.kind, "SIGKILL all hosts, down %v", down)
 	err := d.fleet.each(func(n *node) error {
 		n.kill()
 		return nil
@@ -117,7 +119,7 @@ func (d *disturber) killAll(ctx context.Context) error {
 
 func (d *disturber) freeze(ctx context.Context, low, high float64) {
 	n, frozen := d.any(), d.leases(low, high)
-	d.rec.did("SIGSTOP host %d for %v", n.n, frozen)
+	d.rec.did(d.kind, "SIGSTOP host %d for %v", n.n, frozen)
 	n.signal(syscall.SIGSTOP)
 	pause(ctx, frozen)
 	n.signal(syscall.SIGCONT)
@@ -138,7 +140,7 @@ func (d *disturber) freezeAndKill(ctx context.Context) error {
 	perm := d.rng.Perm(len(d.fleet.nodes))
 	a, b := d.fleet.nodes[perm[0]], d.fleet.nodes[perm[1%len(perm)]]
 	frozen := d.leases(0.5, 2)
-	d.rec.did("SIGSTOP host %d for %v, SIGKILL host %d meanwhile", a.n, frozen, b.n)
+	d.rec.did(d.kind, "SIGSTOP host %d for %v, SIGKILL host %d meanwhile", a.n, frozen, b.n)
 	a.signal(syscall.SIGSTOP)
 	pause(ctx, frozen/2)
 	b.kill()
@@ -149,7 +151,7 @@ func (d *disturber) freezeAndKill(ctx context.Context) error {
 
 // rolling restarts the hosts one after the other, as an upgrade does.
 func (d *disturber) rolling(ctx context.Context) error {
-	d.rec.did("rolling restart by SIGTERM")
+	d.rec.did(d.kind, "rolling restart by SIGTERM")
 	for _, i := range d.rng.Perm(len(d.fleet.nodes)) {
 		n := d.fleet.nodes[i]
 		began := time.Now()
@@ -184,7 +186,7 @@ func (d *disturber) someFaults() faultproxy.Faults {
 }
 
 func (d *disturber) say(who string, f faultproxy.Faults, long time.Duration) {
-	d.rec.did("faults before the store for %s: cut before %.0f %%, after %.0f %%, 503 before %.0f %%, after %.0f %%, delay %.0f %% up to %v; for %v",
+	d.rec.did(d.kind, "faults before the store for %s: cut before %.0f %%, after %.0f %%, 503 before %.0f %%, after %.0f %%, delay %.0f %% up to %v; for %v",
 		who, 100*f.CutBefore, 100*f.CutAfter, 100*f.Refused, 100*f.RefusedFor, 100*f.Delayed, f.MaxDelay, long)
 }
 
@@ -212,7 +214,7 @@ func (d *disturber) faultsAndKill(ctx context.Context) error {
 	d.say("all hosts", f, long)
 	d.fleet.faults(f)
 	pause(ctx, long/2)
-	d.rec.did("SIGKILL host %d", n.n)
+	d.rec.did("", "SIGKILL host %d", n.n)
 	n.kill()
 	pause(ctx, long/2)
 	over := time.AfterFunc(long, func() { d.fleet.faults(faultproxy.Faults{}) }) // it starts under them
@@ -225,7 +227,7 @@ func (d *disturber) faultsAndKill(ctx context.Context) error {
 // cutOff keeps one host from the store.
 func (d *disturber) cutOff(ctx context.Context) error {
 	n, long := d.any(), d.leases(0.5, 3)
-	d.rec.did("host %d is cut off from the store for %v", n.n, long)
+	d.rec.did(d.kind, "host %d is cut off from the store for %v", n.n, long)
 	n.proxy.Set(faultproxy.Faults{BlackHole: true})
 	pause(ctx, long)
 	n.proxy.Set(faultproxy.Faults{})
@@ -235,7 +237,7 @@ func (d *disturber) cutOff(ctx context.Context) error {
 // storeDown keeps all hosts from the store.
 func (d *disturber) storeDown(ctx context.Context) error {
 	long := d.leases(0.5, 2)
-	d.rec.did("all hosts are cut off from the store for %v", long)
+	d.rec.did(d.kind, "all hosts are cut off from the store for %v", long)
 	d.fleet.faults(faultproxy.Faults{BlackHole: true})
 	pause(ctx, long)
 	d.fleet.faults(faultproxy.Faults{})
@@ -244,7 +246,7 @@ func (d *disturber) storeDown(ctx context.Context) error {
 
 func (d *disturber) calm(ctx context.Context) error {
 	long := d.leases(1, 3)
-	d.rec.did("all is well for %v", long)
+	d.rec.did(d.kind, "all is well for %v", long)
 	pause(ctx, long)
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func (n *node) start(ctx context.Context) error {
 			late.Stop()
 			return nil
 		case <-p.exited:
-			n.refused(fmt.Errorf("host %d gave up its start: %w", n.n, p.err))
+			n.refused(fmt.Errorf("host %d gave up its start: %w: %s", n.n, p.err, n.lastLine()))
 		case <-late.C:
 			n.kill()
 			n.refused(fmt.Errorf("host %d was not ready after %v", n.n, readyTimeout))
@@ -125,6 +126,16 @@ func (n *node) launch() (*process, error) {
 	n.cur = p
 	n.mu.Unlock()
 	return p, nil
+}
+
+// lastLine is the last line of the host's log.
+func (n *node) lastLine() string {
+	b, err := os.ReadFile(n.logPath)
+	if err != nil {
+		return err.Error()
+	}
+	b = bytes.TrimSpace(b)
+	return string(b[bytes.LastIndexByte(b, '\n')+1:])
 }
 
 // running is the process that has not been told to end; nil when there is none. With

@@ -39,6 +39,8 @@ type op struct {
 	Call   int64  `json:"call"`
 	Return int64  `json:"return"`
 	Result string `json:"result"`
+	// Attempts is how often the request was sent.
+	Attempts int `json:"attempts"`
 	// Ends says of a raise that its event lets the instance complete.
 	Ends bool `json:"ends,omitempty"`
 	// Weight is how many messages a raise or a promise may add to a counter at most.
@@ -75,6 +77,7 @@ type recorder struct {
 // step is one thing that was done to the hosts or their store.
 type step struct {
 	At   time.Duration `json:"at"`
+	Kind string        `json:"kind"` // of disturbance; empty for a part of the one before
 	What string        `json:"what"`
 }
 
@@ -105,11 +108,12 @@ func (r *recorder) sayf(format string, args ...any) {
 	fmt.Fprintf(r.out, "%7.1fs  %s\n", r.now().Seconds(), fmt.Sprintf(format, args...))
 }
 
-// did records what is done to the hosts, and prints it.
-func (r *recorder) did(format string, args ...any) {
+// did records what is done to the hosts, and prints it. kind is that of a disturbance
+// that begins.
+func (r *recorder) did(kind, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	r.mu.Lock()
-	r.steps = append(r.steps, step{At: r.now(), What: text})
+	r.steps = append(r.steps, step{At: r.now(), Kind: kind, What: text})
 	r.mu.Unlock()
 	r.sayf("%s", text)
 }

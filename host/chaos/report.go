@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ type report struct {
 	Silence    time.Duration           `json:"silence"` // the longest time without any answer to any client
 	SilenceAt  time.Duration           `json:"silenceAt"`
 	Requests   map[faultproxy.Kind]int `json:"requests"` // to the store, by fate
+	Pauses     map[string]*impact      `json:"pauses"`   // by kind of disturbance
 	Steps      []step                  `json:"steps"`
 	Notes      map[string]int          `json:"notes"`
 	Kept       string                  `json:"kept,omitempty"` // directory of the evidence
@@ -66,12 +68,68 @@ func latencies(ops []op) map[string]latency {
 	return out
 }
 
+// impact is what clients felt of one kind of disturbance: of the requests that they sent
+// between its beginning and the next one's.
+type impact struct {
+	Times   int           `json:"times"`
+	Sent    int           `json:"sent"`
+	Retried int           `json:"retried"` // that were sent more than once
+	Slowest time.Duration `json:"slowest"`
+	Silence time.Duration `json:"silence"` // the longest time without any answer to any client
+}
+
+// impacts tells which kind of disturbance hurts how much. Steps are in order.
+func impacts(steps []step, ops []op) map[string]*impact {
+	out := map[string]*impact{}
+	var began []step
+	for _, s := range steps {
+		if s.Kind == "" {
+			continue
+		}
+		began = append(began, s)
+		if out[s.Kind] == nil {
+			out[s.Kind] = &impact{}
+		}
+		out[s.Kind].Times++
+	}
+	of := func(at int64) *impact { // the disturbance at a time; nil before the first
+		n, exact := slices.BinarySearchFunc(began, at, func(s step, at int64) int { return cmp.Compare(int64(s.At), at) })
+		if !exact {
+			n--
+		}
+		if n < 0 {
+			return nil
+		}
+		return out[began[n].Kind]
+	}
+	var answers []int64
+	for _, o := range ops {
+		i := of(o.Call)
+		if o.Return == forever || i == nil {
+			continue
+		}
+		answers = append(answers, o.Return)
+		i.Sent++
+		i.Slowest = max(i.Slowest, time.Duration(o.Return-o.Call))
+		if o.Attempts > 1 {
+			i.Retried++
+		}
+	}
+	slices.Sort(answers)
+	for n := 1; n < len(answers); n++ {
+		if i := of(answers[n-1]); i != nil {
+			i.Silence = max(i.Silence, time.Duration(answers[n]-answers[n-1]))
+		}
+	}
+	return out
+}
+
 // fill takes over what the recorder and the fleet know.
 func (r *report) fill(rec *recorder, f *fleet, ops []op) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	r.Findings, r.Steps, r.Notes = rec.findings, rec.steps, rec.notes
-	r.Silence, r.SilenceAt = rec.longest, rec.longestAt
+	r.Silence, r.SilenceAt, r.Pauses = rec.longest, rec.longestAt, impacts(rec.steps, ops)
 	r.Operations, r.Requests, r.Instances = latencies(ops), map[faultproxy.Kind]int{}, map[string]int{}
 	for _, i := range rec.instances {
 		if i.isAcked() {
@@ -97,6 +155,15 @@ func (r *report) print(out io.Writer) error {
 	for _, key := range slices.Sorted(maps.Keys(r.Operations)) {
 		l := r.Operations[key]
 		fmt.Fprintf(w, "%s\t%d\t%v\t%v\t%v\t\n", key, l.Count, l.Median.Round(time.Millisecond), l.P99.Round(time.Millisecond), l.Max.Round(time.Millisecond))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	w = tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\ndisturbance\ttimes\trequests\tsent again\tslowest\tno answer to anybody\t")
+	for _, kind := range slices.Sorted(maps.Keys(r.Pauses)) {
+		i := r.Pauses[kind]
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%v\t%v\t\n", kind, i.Times, i.Sent, i.Retried, i.Slowest.Round(time.Millisecond), i.Silence.Round(time.Millisecond))
 	}
 	if err := w.Flush(); err != nil {
 		return err

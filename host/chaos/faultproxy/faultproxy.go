@@ -6,7 +6,6 @@ package faultproxy
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -218,7 +217,10 @@ func (p *Proxy) pass(r *http.Request, body []byte) (*answer, error) {
 		return nil, err
 	}
 	text, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
+	if cerr := resp.Body.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &answer{code: resp.StatusCode, header: resp.Header, body: text}, nil
