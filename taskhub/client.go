@@ -16,7 +16,8 @@ type Status = history.Status
 
 // Client is what a user of a task hub can ask for: the HTTP API, the durable
 // client binding and the CLI all go through it. An answer without error means
-// that the request is committed; it survives the loss of every host.
+// that the request is committed; it survives the loss of every host. Where no answer
+// comes, a request that changes something can be sent again under one WithRequestID.
 //
 // Errors that a caller can act on are ErrNotFound, ErrInstanceExists, ErrTerminal,
 // ErrInvalidState, ErrInvalidArgument and ErrUnavailable.
@@ -65,7 +66,7 @@ var (
 // StartRequest says what to start.
 type StartRequest struct {
 	Name    string            // orchestrator
-	ID      string            // instance id; empty: 32 random hex digits
+	ID      string            // instance id; empty: 32 hex digits, random or out of the request id
 	Input   *string           // JSON text; nil: none
 	Version string            // empty: unversioned
 	StartAt time.Time         // zero: now; the instance is Pending until then

@@ -17,6 +17,8 @@ type client struct {
 	n     int
 	doing string
 	done  bool
+	asked int             // requests that change something
+	used  map[string]bool // instance ids
 }
 
 // stories are what clients do; each uses ids of its own.
@@ -52,29 +54,35 @@ func (c *client) fail(format string, args ...any) {
 }
 
 // starts starts an instance and checks, at the instant of the acknowledgement, that it
-// is in the bucket. again says that it may have run twice: an attempt of unknown outcome
-// had worked, and the instance ended before the next one, which replaced it.
+// is in the bucket. again says that it may have run twice: the attempts took longer than
+// requests are remembered, an early one had worked, and the instance ended before the last
+// one, which replaced it.
 func (c *client) starts(name, id, input string) (again bool) {
-	attempts := 0
-	err := c.try("start "+name+" "+id, func(ctx context.Context, hub *taskhub.Hub) error {
-		attempts++
+	replaced := false
+	once, err := c.changes("start "+name+" "+id, func(ctx context.Context, hub *taskhub.Hub) (string, error) {
 		result, err := hub.Start(ctx, taskhub.StartRequest{Name: name, ID: id, Input: &input})
-		again = again || attempts > 1 && result.Replaced
+		replaced = result.Replaced
 		if err == nil {
 			if v, _ := c.c.ref.lookup(id); v == nil {
 				c.fail("acknowledged, and not in the bucket")
 			}
 		}
-		return err
+		return fmt.Sprintf("%+v", result), err
 	})
-	if attempts > 1 && errors.Is(err, taskhub.ErrInstanceExists) {
+	if !once && errors.Is(err, taskhub.ErrInstanceExists) {
 		err = nil // an attempt before had worked
 	}
 	if err != nil {
 		c.fail("%v", err)
 	}
-	// One of several unknown attempts may have replaced what the one before it started.
-	return again || attempts > 2
+	if once && replaced && !c.used[id] {
+		c.fail("it replaced an instance, and there was none")
+	}
+	if c.used == nil {
+		c.used = map[string]bool{}
+	}
+	c.used[id] = true
+	return !once
 }
 
 // ends waits for an instance's end and compares it with what is expected.

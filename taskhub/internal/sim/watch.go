@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
@@ -40,6 +41,10 @@ func (r *Reference) watch(p *refPartition, batch []byte) error {
 			if err := watchRow(m.Value, before); err != nil {
 				return err
 			}
+		case 'r':
+			if err := p.watchRequest(m); err != nil {
+				return err
+			}
 		case 'm':
 			var meta core.Meta
 			if err := meta.UnmarshalVT(m.Value); err != nil {
@@ -48,6 +53,31 @@ func (r *Reference) watch(p *refPartition, batch []byte) error {
 			if err := r.watchMeta(p, &meta); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// watchRequest: a request is answered once, as long as it is remembered (E§C12, 13).
+func (p *refPartition) watchRequest(m kv.Mutation) error {
+	var now core.RequestRow
+	if err := now.UnmarshalVT(m.Value); err != nil {
+		return err
+	}
+	id := m.Key[9:] // after kind and span
+	for e, err := range p.db.Scan([]byte{'r'}, []byte{'s'}) {
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(e.Key[9:], id) {
+			continue
+		}
+		var was core.RequestRow
+		if err := was.UnmarshalVT(e.Value); err != nil {
+			return err
+		}
+		if now.At-was.At <= int64(core.RequestMemory) {
+			return fmt.Errorf("request %q is answered twice, after %v", id, time.Duration(now.At-was.At))
 		}
 	}
 	return nil
