@@ -72,8 +72,8 @@ type trouble struct {
 
 func (t *trouble) note(err error) {
 	switch {
-	case errors.Is(err, context.Canceled): // the caller's wish says nothing of the store
-		return
+	case errors.Is(err, context.Canceled), errors.Is(err, storage.ErrExpired):
+		return // the caller's wish, or its lease: they say nothing of the store
 	case errors.Is(err, storage.ErrNotFound), errors.Is(err, storage.ErrConflict), errors.Is(err, storage.ErrTooLarge):
 		err = nil // an answer like any other
 	}

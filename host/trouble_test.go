@@ -36,7 +36,7 @@ func TestTroubleOfTheStoreIsTold(t *testing.T) {
 	}
 
 	// Verdicts, and callers that leave, are no trouble.
-	for _, err := range []error{nil, storage.ErrConflict, storage.ErrTooLarge, context.Canceled} {
+	for _, err := range []error{nil, storage.ErrConflict, storage.ErrTooLarge, storage.ErrExpired, context.Canceled} {
 		write(err)
 	}
 	if _, _, err := s.Get(t.Context(), "none"); !errors.Is(err, storage.ErrNotFound) {
