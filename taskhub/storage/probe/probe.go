@@ -26,6 +26,8 @@ const (
 
 	// attempts bounds how often a request without a verdict is sent again.
 	attempts = 5
+	// pause is before the second attempt; it doubles with each.
+	pause = 50 * time.Millisecond
 	// cleanupTimeout bounds the deletions after a probe whose context has ended.
 	cleanupTimeout = 30 * time.Second
 )
@@ -110,7 +112,7 @@ func (p *probe) sequence(ctx context.Context, key string) error {
 	if err != nil {
 		return p.failed("create", err)
 	}
-	switch _, err := p.store.Create(ctx, key, p.body("second")); {
+	switch err := p.refused(ctx, key, "second", p.store.Create); {
 	case err == nil:
 		return p.unfit("ignores the condition of a create (If-None-Match: *): it overwrote an object that existed")
 	case !errors.Is(err, storage.ErrConflict):
@@ -131,7 +133,7 @@ func (p *probe) sequence(ctx context.Context, key string) error {
 	if second == first {
 		return p.unfit("gives two versions of an object one tag (%s)", first)
 	}
-	switch _, err := replace(first)(ctx, key, p.body("third")); {
+	switch err := p.refused(ctx, key, "third", replace(first)); {
 	case err == nil:
 		return p.unfit("ignores the condition of a replace (If-Match): it overwrote a newer version")
 	case !errors.Is(err, storage.ErrConflict):
@@ -152,15 +154,42 @@ func (p *probe) settle(ctx context.Context, key, content string, write func(cont
 		}
 		if errors.Is(err, storage.ErrConflict) && attempt > 0 {
 			got, tag, getErr := p.store.Get(ctx, key)
-			if getErr == nil && string(got) == string(body) {
+			switch {
+			case getErr == nil && string(got) == string(body):
 				return tag, nil
+			case getErr != nil: // whose write it was is still open
+				err = getErr
 			}
 		}
-		if isVerdict(err) || ctx.Err() != nil {
+		if isVerdict(err) || !p.again(ctx, attempt) {
 			break
 		}
 	}
 	return "", err
+}
+
+// refused sends one write that has to be refused until there is a verdict.
+func (p *probe) refused(ctx context.Context, key, content string, write func(context.Context, string, []byte) (storage.Tag, error)) error {
+	var err error
+	for attempt := range attempts {
+		if _, err = write(ctx, key, p.body(content)); err == nil || isVerdict(err) || !p.again(ctx, attempt) {
+			break
+		}
+	}
+	return err
+}
+
+// again pauses before the next attempt, and says whether there is one.
+func (p *probe) again(ctx context.Context, attempt int) bool {
+	if attempt == attempts-1 {
+		return false
+	}
+	select {
+	case <-time.After(pause << attempt):
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // body makes content unique to this probe, so that no tag comes back.

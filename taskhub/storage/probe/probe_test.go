@@ -63,6 +63,46 @@ func TestLostAnswersAreNoVerdict(t *testing.T) {
 	}
 }
 
+// TestConflictWithItselfIsNoVerdict: the answer to a write that was carried out is lost,
+// and so is the one to the question whose write the conflict is with.
+func TestConflictWithItselfIsNoVerdict(t *testing.T) {
+	inner := memory.New()
+	seen := map[faulty.Op]int{}
+	s := faulty.New(inner, func(op faulty.Op, _ string) faulty.Fault {
+		seen[op]++
+		switch {
+		case op == faulty.Replace && seen[op] == 1:
+			return faulty.FailAfter
+		case op == faulty.Get && seen[op] == 1:
+			return faulty.FailBefore
+		}
+		return faulty.Pass
+	})
+	if err := probe.Quick(t.Context(), s, "hub"); err != nil {
+		t.Error(err)
+	}
+	if seen[faulty.Get] < 2 {
+		t.Errorf("it has asked %d times whose write it was, want again after the lost answer", seen[faulty.Get])
+	}
+	wantEmpty(t, inner)
+}
+
+// TestQuickEndures: each request of a host's start may fail, and the host starts.
+func TestQuickEndures(t *testing.T) {
+	for lost := range 6 {
+		inner, n := memory.New(), 0
+		s := faulty.New(inner, faulty.Only(func(faulty.Op, string) faulty.Fault {
+			if n++; n-1 == lost {
+				return faulty.FailBefore
+			}
+			return faulty.Pass
+		}, faulty.Create, faulty.Replace))
+		if err := probe.Quick(t.Context(), s, "hub"); err != nil {
+			t.Errorf("write %d fails once: %v", lost, err)
+		}
+	}
+}
+
 // broken is a store that breaks one promise.
 type broken struct {
 	*memory.Store
