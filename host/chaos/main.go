@@ -215,7 +215,7 @@ func scanLogs(rec *recorder, f *fleet) {
 		}
 		for line := range strings.Lines(string(text)) {
 			line = strings.TrimSpace(line)
-			for _, bad := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
+			for _, bad := range []string{"panic:", "fatal error:", "WARNING: DATA RACE", "this store cannot hold a task hub"} {
 				if strings.Contains(line, bad) {
 					rec.problem("host log", "host %d: %s", n.n, clip([]byte(line)))
 				}

@@ -68,8 +68,8 @@ func latencies(ops []op) map[string]latency {
 	return out
 }
 
-// impact is what clients felt of one kind of disturbance: of the requests that they sent
-// between its beginning and the next one's.
+// impact is what clients felt of one kind of disturbance. A request, and a time without
+// answers, belong to the disturbance in which their middle falls.
 type impact struct {
 	Times   int           `json:"times"`
 	Sent    int           `json:"sent"`
@@ -104,8 +104,11 @@ func impacts(steps []step, ops []op) map[string]*impact {
 	}
 	var answers []int64
 	for _, o := range ops {
-		i := of(o.Call)
-		if o.Return == forever || i == nil {
+		if o.Return == forever {
+			continue
+		}
+		i := of(o.Call + (o.Return-o.Call)/2)
+		if i == nil {
 			continue
 		}
 		answers = append(answers, o.Return)
@@ -117,7 +120,7 @@ func impacts(steps []step, ops []op) map[string]*impact {
 	}
 	slices.Sort(answers)
 	for n := 1; n < len(answers); n++ {
-		if i := of(answers[n-1]); i != nil {
+		if i := of(answers[n-1] + (answers[n]-answers[n-1])/2); i != nil {
 			i.Silence = max(i.Silence, time.Duration(answers[n]-answers[n-1]))
 		}
 	}
