@@ -51,7 +51,10 @@ func AuditState(r kv.Reader) (*Audit, error) {
 			a.Payloads = append(a.Payloads, name)
 		}
 	}
-	return a, a.requests(r)
+	if err := a.requests(r); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // requests checks that rows of requests can be read and will be forgotten.

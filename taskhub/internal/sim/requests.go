@@ -39,13 +39,13 @@ func (c *client) changes(what string, f func(ctx context.Context, hub *taskhub.H
 }
 
 // kind is what a client can decide on of an error.
-func kind(err error) error {
+func kind(err error) string {
 	for _, k := range []error{taskhub.ErrNotFound, taskhub.ErrInstanceExists, taskhub.ErrTerminal, taskhub.ErrInvalidState, taskhub.ErrInvalidArgument} {
 		if errors.Is(err, k) {
-			return k
+			return k.Error()
 		}
 	}
-	return err
+	return errText(err)
 }
 
 // changed is changes for a request that is answered with an error or none. Where the
