@@ -114,6 +114,18 @@ chaos: build bin/minio ## three hosts under kills, freezes and store faults, the
 	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o bin/chaos-app ./host/chaos/testdata/app
 	@exec bin/chaos --duration $(DURATION) --json bin/chaos.json $(CHAOSARGS)
 
+# Seeds of a soak, from FIRST on. A failing seed prints itself and how to replay it.
+SEEDS ?= 20000
+FIRST ?= 10001
+
+.PHONY: soak
+soak: ## the simulation with SEEDS=20000 seeds from FIRST=10001 on: an hour or so
+	go test ./taskhub -count 1 -timeout 24h -v -run 'TestSimulation$$' -sim.seeds $(SEEDS) -sim.first $(FIRST)
+
+.PHONY: simulation-selftest
+simulation-selftest: ## plant each deliberate bug, and print which seed found it
+	go test ./taskhub -count 1 -timeout 60m -v -run TestSimulationFindsPlantedBugs | grep -E 'found by seed|^(---|ok|FAIL|panic)|did not find'
+
 .PHONY: crash-long
 crash-long: build samples bin/minio ## the crash tests in their long form
 	DURAFUNC_REQUIRE_MINIO=1 DURAFUNC_CHAOS=long go test -count 1 -timeout 60m -v -run 'Chaos|Crash' ./...

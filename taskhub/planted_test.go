@@ -29,7 +29,8 @@ func TestSimulationFindsPlantedBugs(t *testing.T) {
 			if len(found) == 0 {
 				t.Fatalf("%d seeds did not find it", played)
 			}
-			t.Logf("found after %d seeds: %v", played, (<-found).Err)
+			r := <-found
+			t.Logf("%s: found by seed %d, %d seeds played: %v", bug, r.Seed, played, r.Err)
 		})
 	}
 }
