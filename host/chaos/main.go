@@ -192,6 +192,14 @@ func (o *options) disturbed(ctx context.Context, rec *recorder, f *fleet, lb *ba
 		clients.Go(func() { c.work(ctx, stop) })
 	}
 	d := &disturber{fleet: f, rec: rec, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), lease: o.lease}
+	d.back = func(n *node) error {
+		began := time.Now()
+		if err := n.start(ctx); err != nil {
+			return err
+		}
+		rec.sayf("host %d serves again after %.1f s", n.n, time.Since(began).Seconds())
+		return nil
+	}
 	limited, cancel := context.WithTimeout(ctx, o.duration)
 	err := d.run(limited, only)
 	cancel()
