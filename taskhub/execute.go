@@ -24,6 +24,8 @@ type answer struct {
 
 // execute answers a request in a partition that this host serves.
 func (h *Hub) execute(ctx context.Context, p *partition.Partition, r *transport.Request) (*answer, error) {
+	h.sleep.begun.Add(1)
+	defer h.sleep.ended.Add(1)
 	a := &answer{}
 	switch op := r.Op.(type) {
 	case *transport.Request_Start:

@@ -28,7 +28,7 @@ func (s *steward) balance() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.opts.Sched.Mono()
-	if h.net == nil || h.stopping || h.asking || now-s.joined < h.opts.Lease || now-h.changed < h.opts.Lease {
+	if h.net == nil || h.stopping || h.asking || h.sleep.sleepy || now-s.joined < h.opts.Lease || now-h.changed < h.opts.Lease {
 		return
 	}
 	for _, x := range h.parts {
@@ -132,10 +132,11 @@ func (h *Hub) handOver(ctx context.Context, n int, heir load) error {
 	return nil
 }
 
-// handedOver says whether the end of serving n was a hand-over, which knows what follows.
-func (h *Hub) handedOver(n int) bool {
+// handedOver says whether the end of serving n was a hand-over or the hub's sleep, which
+// know what follows.
+func (h *Hub) handedOver(n int, part *partition.Partition) bool {
 	x := h.share(n)
-	return x.state == Moving || x.heir || x.owner != h.sessionID() || x.free
+	return x.part != part || x.state == Moving || x.state == Asleep || x.heir || x.owner != h.sessionID() || x.free
 }
 
 func (h *Hub) sessionID() string {

@@ -55,6 +55,9 @@ type Options struct {
 	MaxCached int
 	// CheckpointRecords: see partition.Config.
 	CheckpointRecords int
+	// HibernateAfter is how long the hub must have had nothing to do, and no timer be due,
+	// before it hibernates; 0: a minute, negative: never.
+	HibernateAfter time.Duration
 }
 
 // Hub is an open task hub: this process owns some of its partitions, and knows who owns
@@ -78,6 +81,7 @@ type Hub struct {
 	moving   bool          // a partition is being given away
 	asking   bool          // a partition is being asked for
 	stopping bool
+	sleep    hibernation
 }
 
 // PartitionState says what this host does with a partition.
@@ -91,6 +95,7 @@ const (
 	Serving   PartitionState = "serving"
 	Moving    PartitionState = "moving" // being handed over to another host
 	Parked    PartitionState = "parked" // an object of it is corrupt; it needs a person
+	Asleep    PartitionState = "asleep" // the hub hibernates until somebody or a timer wants something
 	Stopped   PartitionState = "stopped"
 )
 
@@ -99,7 +104,7 @@ type PartitionInfo struct {
 	Partition int
 	State     PartitionState
 	Epoch     uint64
-	Owner     string // session that owns it; empty: not known
+	Owner     string // session that owns it; empty: nobody, or not known
 	Address   string // of the owner, if it is another host
 	Detail    string // what it waits for, or the corrupt object
 }
@@ -186,6 +191,9 @@ func (h *Hub) Info() []PartitionInfo {
 	info := make([]PartitionInfo, len(h.parts))
 	for n, s := range h.parts {
 		info[n] = PartitionInfo{Partition: n, State: s.state, Epoch: s.epoch, Owner: s.owner, Address: s.address, Detail: s.detail}
+		if s.resting {
+			info[n].Owner = ""
+		}
 		if s.part != nil {
 			info[n].Epoch = s.part.Epoch()
 		}
@@ -233,12 +241,19 @@ func (h *Hub) run(session *lease.Session) {
 		h.mu.Lock()
 		h.session = session
 		h.mu.Unlock()
-		h.own(session)
+		asleep := h.own(session)
+		if asleep {
+			h.slumber()
+		}
 		// A hub that stops closes its session, and must not join again for it.
 		if h.ctx.Err() != nil || h.isStopping() {
+			h.all(Stopped)
 			return
 		}
-		h.opts.Log.Warn("session lost, joining again", "hub", h.opts.Name, "session", session.ID())
+		if !asleep {
+			h.opts.Log.Warn("session lost, joining again", "hub", h.opts.Name, "session", session.ID())
+		}
+		slept := session
 		for {
 			next, err := h.openSession(h.ctx)
 			if err == nil {
@@ -249,6 +264,9 @@ func (h *Hub) run(session *lease.Session) {
 				return
 			}
 			_ = h.opts.Sched.Sleep(h.ctx, time.Second)
+		}
+		if asleep {
+			h.opts.Sched.Go(func() { h.forgetSession(slept) })
 		}
 	}
 }
@@ -280,10 +298,14 @@ func (h *Hub) Stop(ctx context.Context) error {
 	h.mu.Lock()
 	again := h.stopping
 	h.stopping = true
-	session := h.session
+	session, dozing := h.session, h.sleep.dozing
 	h.mu.Unlock()
 	if again {
 		return h.ended.Wait(ctx)
+	}
+	if dozing != nil {
+		h.wake()
+		_ = dozing.Wait(ctx) // the partitions are being released already
 	}
 	err := h.handAllOver(ctx)
 	if err == nil {

@@ -14,6 +14,8 @@ type member struct {
 	met     time.Duration // Mono
 	heard   time.Duration // Mono of its last Hello; 0: never, or the connection broke since
 	leaving bool          // it takes no partitions any more
+	sleepy  bool          // it would hibernate
+	asleep  bool          // it does, and its session has ended
 }
 
 // Timings of the hosts' talk, as parts of the lease: a host that has been silent for three
@@ -56,7 +58,7 @@ func (h *Hub) hears(session string) bool {
 }
 
 func (h *Hub) audible(m *member) bool {
-	return m.heard != 0 && h.opts.Sched.Mono()-m.heard < silentHellos*h.helloEvery()
+	return m.heard != 0 && !m.asleep && h.opts.Sched.Mono()-m.heard < silentHellos*h.helloEvery()
 }
 
 // forgetStrangers drops hosts that own nothing and say nothing. Called with the lock held.
@@ -80,7 +82,7 @@ func (h *Hub) greet() {
 	}
 	h.mu.Lock()
 	me := h.session
-	hello := &transport.Hello{Session: me.ID(), Address: h.opts.About.Address, Leaving: h.stopping}
+	hello := &transport.Hello{Session: me.ID(), Address: h.opts.About.Address, Leaving: h.stopping, Sleepy: h.sleep.sleepy}
 	for n, s := range h.parts {
 		switch {
 		case s.mine(me.ID()) && (s.part != nil || s.state == Parked):
@@ -121,7 +123,19 @@ func (h *Hub) heard(hello *transport.Hello) {
 		h.changed = h.opts.Sched.Mono()
 		h.news.Fire()
 	}
-	m.heard, m.leaving = h.opts.Sched.Mono(), hello.Leaving
+	if m.asleep && !hello.Asleep {
+		h.mu.Unlock()
+		return // old news: it wakes under another session
+	}
+	if m.sleepy != hello.Sleepy || m.asleep != hello.Asleep {
+		h.news.Fire()
+	}
+	m.heard, m.leaving, m.sleepy, m.asleep = h.opts.Sched.Mono(), hello.Leaving, hello.Sleepy, hello.Asleep
+	h.slumbers(hello)
+	if !hello.Sleepy {
+		h.rouseLocked()
+	}
+	waits := h.sleep.asleep && hello.Sleepy && !hello.Asleep // for this host to sleep
 	for _, k := range hello.Known {
 		h.meet(k.Session, k.Address)
 	}
@@ -165,6 +179,9 @@ func (h *Hub) heard(hello *transport.Hello) {
 		}
 	}
 	h.mu.Unlock()
+	if waits {
+		h.sayAsleep(hello.Address)
+	}
 	for _, n := range moved {
 		h.resendTo(n)
 	}

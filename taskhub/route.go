@@ -51,6 +51,9 @@ func (h *Hub) ask(ctx context.Context, n int, r *transport.Request) (*answer, er
 	var last error
 	for {
 		s := h.share(n)
+		if s.state == Asleep {
+			h.rouse()
+		}
 		var a *answer
 		err := error(nil)
 		switch {
@@ -155,6 +158,7 @@ func (p peers) Call(ctx context.Context, r *transport.Request) *transport.Respon
 	case n >= len(h.parts):
 		return &transport.Response{Code: transport.Code_INVALID_ARGUMENT, Text: fmt.Sprintf("there is no partition %d", n)}
 	}
+	h.rouse() // the host that asks is awake
 	s := h.share(n)
 	hold, cancel := h.opts.Sched.WithTimeout(ctx, holdFor)
 	defer cancel()

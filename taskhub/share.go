@@ -30,6 +30,10 @@ type share struct {
 	inherited bool
 	// heir: this host has released it to owner, who has not been heard to have it yet.
 	heir bool
+	// resting: its last owner released it to hibernate, and it need not be served before
+	// wakeAt (Unix nanoseconds; 0: no timer).
+	resting bool
+	wakeAt  int64
 	// unlisted counts how often in a row owner has not named it among its own.
 	unlisted int
 }
@@ -66,7 +70,7 @@ func (h *Hub) updateLocked(n int, change func(s *share)) {
 func (h *Hub) belongs(n int, owner, address string, epoch uint64) {
 	h.updateLocked(n, func(s *share) {
 		s.owner, s.address, s.epoch = owner, address, epoch
-		s.free, s.inherited, s.heir, s.unlisted = false, false, false, 0
+		s.free, s.inherited, s.heir, s.resting, s.unlisted = false, false, false, false, 0
 		s.state, s.detail = Elsewhere, ""
 	})
 }
@@ -78,7 +82,7 @@ func (h *Hub) release(n int, epoch uint64, inherited bool) {
 			s.freeSince = h.opts.Sched.Mono()
 		}
 		s.epoch = max(s.epoch, epoch)
-		s.free, s.inherited, s.heir, s.address = true, inherited, false, ""
+		s.free, s.inherited, s.heir, s.resting, s.address = true, inherited, false, false, ""
 		s.state, s.detail = Opening, ""
 	})
 }
@@ -139,6 +143,7 @@ func (h *Hub) sessionRecord(ctx context.Context, id string) (lease.Record, error
 // Reconsider lets instances go on that were held because their code did not fit their
 // history: the set of functions has changed.
 func (h *Hub) Reconsider() {
+	h.rouse()
 	for _, p := range h.serving() {
 		p.Do(reconsider, func(error) {})
 	}

@@ -17,7 +17,7 @@ import (
 var (
 	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation plays; 0: DURAFUNC_SIM_SEEDS, or a number for CI")
 	simFirst = flag.Uint64("sim.first", 1, "the first seed that TestSimulation plays")
-	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm or zombies")
+	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm, zombies or idle")
 	simSeed  = flag.Uint64("sim.seed", 0, "play this seed alone and print its whole trace")
 )
 
@@ -69,8 +69,11 @@ func sweep(first uint64, n int, draw func(*rand.Rand) *sim.Plan, stop func(sim.R
 
 // plan is what seeds draw.
 func plan() func(*rand.Rand) *sim.Plan {
-	if *simPlan == "zombies" {
+	switch *simPlan {
+	case "zombies":
 		return sim.Zombies
+	case "idle":
+		return sim.Idle
 	}
 	return sim.Draw
 }
@@ -106,6 +109,16 @@ func TestSimulation(t *testing.T) {
 
 func TestSimulationWithoutFaults(t *testing.T) {
 	sweep(1, 20, sim.Calm, func(r sim.Result) bool {
+		if r.Err != nil {
+			report(t, r)
+		}
+		return r.Err != nil
+	})
+}
+
+// Hours in which a hub has little to do: it sleeps, and wakes on time.
+func TestSimulationIdle(t *testing.T) {
+	sweep(1, 40, sim.Idle, func(r sim.Result) bool {
 		if r.Err != nil {
 			report(t, r)
 		}

@@ -23,6 +23,9 @@ type steward struct {
 	joined  time.Duration // Mono
 	watched []watched
 	running []sched.Signal // fire when serving a partition, or observing, has ended
+	// seen is what was seen at the last look, the same since stillSince (Mono).
+	seen       stillness
+	stillSince time.Duration
 }
 
 // watched is a silent owner that is being observed.
@@ -38,9 +41,9 @@ const (
 	doubtAfter = 3
 )
 
-// own serves partitions until the session is lost or the hub stops, and returns when all
-// of them are closed.
-func (h *Hub) own(session *lease.Session) {
+// own serves partitions until the session is lost, the hub stops, or it hibernates, and
+// returns when all of them are closed.
+func (h *Hub) own(session *lease.Session) (asleep bool) {
 	ctx, cancel := h.opts.Sched.WithCancel(h.ctx)
 	defer cancel(lease.ErrLost)
 	h.opts.Sched.Go(func() {
@@ -56,19 +59,38 @@ func (h *Hub) own(session *lease.Session) {
 		h.news = h.opts.Sched.NewSignal()
 		news := h.news
 		h.mu.Unlock()
-		s.look()
+		if s.watch(); s.tire() {
+			if asleep = s.doze(); asleep {
+				break
+			}
+			continue
+		}
+		s.claim()
+		s.balance()
 		h.greet()
 		wait, done := h.opts.Sched.WithTimeout(ctx, s.interval())
 		_ = news.Wait(wait)
 		done()
 	}
+	if asleep {
+		cancel(lease.ErrLost)
+	}
 	for _, ended := range s.running {
 		_ = ended.Wait(context.Background()) // each ends with ctx, or with its partition
 	}
 	state := Opening // under the next session
-	if h.ctx.Err() != nil || h.isStopping() {
+	switch {
+	case h.ctx.Err() != nil || h.isStopping():
 		state = Stopped
+	case asleep:
+		state = Asleep
 	}
+	h.all(state)
+	return asleep
+}
+
+// all notes the state of all partitions, none of which is served here.
+func (h *Hub) all(state PartitionState) {
 	for n := range h.parts {
 		h.update(n, func(x *share) { x.part, x.state, x.detail = nil, state, "" })
 	}
@@ -86,10 +108,14 @@ func (h *Hub) wake() {
 func (s *steward) interval() time.Duration {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	if len(s.h.members) > 0 || slices.ContainsFunc(s.h.parts, func(x share) bool { return !x.mine(s.session.ID()) }) {
-		return s.h.helloEvery()
+	wait := time.Hour
+	if after := s.h.hibernateAfter(); after > 0 {
+		wait = max(after/stillLooks, time.Millisecond)
 	}
-	return time.Hour
+	if len(s.h.members) > 0 || slices.ContainsFunc(s.h.parts, func(x share) bool { return !x.mine(s.session.ID()) }) {
+		wait = min(wait, s.h.helloEvery())
+	}
+	return wait
 }
 
 // do runs f beside the steward, which waits for its end.
@@ -110,7 +136,7 @@ func (s *steward) learnAll() {
 	for n := range h.parts {
 		h.update(n, func(x *share) {
 			x.part, x.state, x.detail, x.owner, x.address = nil, Opening, "", "", ""
-			x.free, x.inherited, x.heir = false, false, false
+			x.free, x.inherited, x.heir, x.resting = false, false, false, false
 		})
 		learned[n] = h.opts.Sched.NewSignal()
 		h.opts.Sched.Go(func() {
@@ -121,12 +147,6 @@ func (s *steward) learnAll() {
 	for _, l := range learned {
 		_ = l.Wait(context.Background()) // ends with ctx
 	}
-}
-
-func (s *steward) look() {
-	s.watch()
-	s.claim()
-	s.balance()
 }
 
 // watch observes the owners that are silent, and stops for those that speak again.
@@ -213,6 +233,9 @@ func (s *steward) claim() {
 		if !x.free || h.stopping {
 			continue
 		}
+		if x.resting && h.sleep.sleepy && h.opts.Sched.Mono()-x.freeSince < claimPatience {
+			continue // this host is about to hibernate as well
+		}
 		// Without a network two hosts must not share a hub by halves: whoever has the first
 		// partition goes on to the others.
 		if h.net == nil && n > 0 && (h.parts[0].free || !h.parts[0].mine(s.session.ID()) || h.parts[0].state == Opening) {
@@ -233,7 +256,7 @@ func (s *steward) claim() {
 func (s *steward) start(n int) {
 	me, ended := s.session.ID(), s.h.parts[n].owner
 	s.h.updateLocked(n, func(x *share) {
-		x.owner, x.address, x.free, x.inherited, x.heir, x.state, x.detail = me, "", false, false, false, Opening, ""
+		x.owner, x.address, x.free, x.inherited, x.heir, x.resting, x.state, x.detail = me, "", false, false, false, false, Opening, ""
 	})
 	s.do(func() { s.serve(n, ended) })
 }
@@ -293,7 +316,7 @@ func (s *steward) serve(n int, ended string) {
 			h.resendTo(n)
 			_ = part.Done().Wait(context.Background()) // a partition ends with its session or with the hub
 			err = part.Err()
-			if h.handedOver(n) {
+			if h.handedOver(n, part) {
 				return
 			}
 		}

@@ -28,6 +28,8 @@ type Bucket struct {
 	// changed is told of every write and every deletion when it takes effect; old is
 	// the body before, nil if there was none.
 	changed func(key string, old, body []byte)
+	// asked is told of every request when it is sent.
+	asked func(h *Host)
 	// trap freezes a host that is about to send a write.
 	trap   func(h *Host)
 	writes int
@@ -41,7 +43,7 @@ type object struct {
 
 // NewBucket makes an empty bucket.
 func NewBucket(w *World) *Bucket {
-	return &Bucket{w: w, objects: map[string]*object{}, changed: func(string, []byte, []byte) {}, trap: func(*Host) {}}
+	return &Bucket{w: w, objects: map[string]*object{}, changed: func(string, []byte, []byte) {}, asked: func(*Host) {}, trap: func(*Host) {}}
 }
 
 // Store is the bucket as a host sees it.
@@ -120,6 +122,7 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 			w.fail("%s sends %s of %s without a moment at which it expires", s.h.name, op, key)
 		}
 	}
+	b.asked(s.h)
 	fate := b.fate(op)
 	signed, expires := s.h.Now(), s.expiry(ctx, op)
 	there, back := b.latency(), b.latency()

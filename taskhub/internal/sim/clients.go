@@ -24,6 +24,7 @@ type client struct {
 // stories are what clients do; each uses ids of its own.
 var stories = []func(c *client, id string){
 	(*client).computes, (*client).counts, (*client).relays, (*client).waits, (*client).pauses, (*client).kills, (*client).reuses, (*client).carries,
+	(*client).naps,
 }
 
 // play runs the client's rounds.

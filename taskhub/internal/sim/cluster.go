@@ -32,6 +32,9 @@ type slot struct {
 	host *Host        // nil while it is down
 	hub  *taskhub.Hub // nil until it is open
 	skew time.Duration
+	// asked are the moments of the last hour at which a hub that sleeps has asked the
+	// bucket for something.
+	asked []time.Duration
 }
 
 // NewCluster makes the cluster of a plan. No host runs yet.
@@ -40,6 +43,7 @@ func NewCluster(w *World, plan *Plan) *Cluster {
 	c.network = NewNetwork(w)
 	c.network.FreshAddresses = plan.FreshAddresses
 	c.bucket.Expiry = plan.Expiry
+	c.bucket.asked = c.askedAsleep
 	c.ref = NewReference(w, c.bucket)
 	for n := range plan.Hosts {
 		s := &slot{c: c, name: fmt.Sprintf("host%d", n)}
@@ -64,9 +68,10 @@ func (s *slot) start() {
 			hub, err := taskhub.Open(context.Background(), taskhub.Options{
 				Name: "Sim", Store: s.c.bucket.Store(h), Partitions: plan.Partitions,
 				Opener: checkpoint.Memory{}, Exec: exec, Sched: h,
-				Log:   hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
+				Log:     hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
 				Network: func(string, []byte) (transport.Network, error) { return s.c.network.of(h), nil },
-				Lease: plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,
+				Lease:   plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,
+				HibernateAfter: plan.HibernateAfter,
 			})
 			if err == nil {
 				s.hub = hub

@@ -34,6 +34,9 @@ type Plan struct {
 	StopMono bool
 	// OneWay lets some cuts of the network be in one direction only.
 	OneWay bool
+	// HibernateAfter: see taskhub.Options. Naps is how long at most a client leaves the hub
+	// alone after it has asked for something at a later time.
+	HibernateAfter, Naps time.Duration
 	// FreshAddresses: see Network.
 	FreshAddresses bool
 }
@@ -42,8 +45,27 @@ type Plan struct {
 func Calm(rng *rand.Rand) *Plan {
 	return &Plan{
 		Hosts: 1, Partitions: 1 + rng.IntN(4), Lease: 15 * time.Second,
-		Clients: 3 + rng.IntN(4), Rounds: 2, Pause: 2 * time.Second,
+		Clients: 3 + rng.IntN(4), Rounds: 2, Pause: 2 * time.Second, Naps: 2 * time.Minute,
 	}
+}
+
+// Idle is a plan without any fault in which the hub has little to do.
+func Idle(rng *rand.Rand) *Plan {
+	p := Calm(rng)
+	p.Hosts = 1 + rng.IntN(3)
+	p.idle(rng)
+	p.Stormy = 0
+	return p
+}
+
+// idle lets hours pass in which nothing but a timer may happen. Clocks agree, so that it
+// can be told whether timers fire on time.
+func (p *Plan) idle(rng *rand.Rand) {
+	p.HibernateAfter = 5*time.Second + time.Duration(rng.IntN(60))*time.Second
+	p.Naps = 10*time.Minute + time.Duration(rng.IntN(180))*time.Minute
+	p.Pause = time.Duration(1+rng.IntN(30)) * time.Minute
+	p.Clients, p.Rounds = 1+rng.IntN(3), 2+rng.IntN(3)
+	p.Skew, p.ClockSteps = 0, 0
 }
 
 // Draw makes the plan of a seed.
@@ -95,6 +117,10 @@ func Draw(rng *rand.Rand) *Plan {
 	p.Cuts = mean(0.4, 2*time.Minute)
 	p.OneWay = some(0.5)
 	p.FreshAddresses = some(0.5)
+	p.Naps, p.HibernateAfter = 2*time.Minute, 2*time.Second+time.Duration(rng.IntN(60))*time.Second
+	if some(0.2) {
+		p.HibernateAfter = -1
+	}
 	if some(0.2) {
 		// A long quiet life: long freezes, and enough checkpoints for the log to be
 		// trimmed, since nothing is deleted before 20 minutes.
@@ -105,6 +131,11 @@ func Draw(rng *rand.Rand) *Plan {
 		p.Freezes = mean(0.9, 40*time.Minute)
 		p.Cuts = mean(0.4, 40*time.Minute)
 		p.Rounds = 3 + rng.IntN(4)
+		if some(0.5) {
+			p.HibernateAfter = -1 // an owner that sleeps is no zombie
+		}
+	} else if some(0.15) {
+		p.idle(rng)
 	}
 	if some(0.1) {
 		p.zombies(rng)
@@ -122,7 +153,7 @@ func (p *Plan) zombies(rng *rand.Rand) {
 	p.Lease, p.Stormy = 20*time.Second, 3*time.Hour
 	p.LongFreezes, p.Freezes, p.Expiry = true, 0, false
 	p.Crashes, p.Stops, p.Outages = 0, 0, 0
-	p.Clients, p.Rounds, p.Pause = 6, 10, 20*time.Minute
+	p.Clients, p.Rounds, p.Pause, p.HibernateAfter = 6, 10, 20*time.Minute, -1
 	p.CheckpointRecords = 1 + rng.IntN(3)
 	p.Weather.Held, p.Weather.SignsLate, p.Weather.Traps = 0.9, true, 0.05
 }

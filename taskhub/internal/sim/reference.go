@@ -201,6 +201,14 @@ func (r *Reference) apply(p *refPartition, db checkpoint.DB, rec *commitlog.Reco
 // deleted: what the root needs stays, and nothing but garbage goes.
 func (r *Reference) deleted(key string) {
 	parts := strings.Split(key, "/")
+	if id, session := strings.CutPrefix(key, "session/"); session {
+		for n := range len(r.parts) {
+			if p := r.part(n); p.root != nil && p.root.Owner == id {
+				r.w.fail("%s was deleted, and owns partition %d", key, n)
+			}
+		}
+		return
+	}
 	if parts[0] != "p" || len(parts) < 4 {
 		r.w.fail("%s was deleted", key)
 		return

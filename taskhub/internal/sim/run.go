@@ -54,7 +54,7 @@ func (c *Cluster) play() error {
 		clients[n] = &client{c: c, n: n}
 		c.env.Go(func() { clients[n].play(c.plan.Rounds, c.plan.Pause) })
 	}
-	deadline := c.plan.Stormy + time.Duration(c.plan.Rounds)*c.plan.Pause + patience
+	deadline := c.plan.Stormy + time.Duration(c.plan.Rounds)*(c.plan.Pause+c.plan.Naps) + patience
 	// Everyone comes to an end once the faults have stopped.
 	if err := c.w.Run(func() bool {
 		if c.w.now > deadline {
@@ -103,7 +103,7 @@ func (c *Cluster) drain() error {
 	return c.w.failure
 }
 
-// served says whether every partition is served.
+// served says whether every partition is served, or sleeps with good reason.
 func (c *Cluster) served() bool {
 	served := map[int]bool{}
 	for _, s := range c.slots {
@@ -116,7 +116,12 @@ func (c *Cluster) served() bool {
 			}
 		}
 	}
-	return len(served) == len(c.ref.parts)
+	for n := range len(c.ref.parts) {
+		if !served[n] && !c.mayRest(n) {
+			return false
+		}
+	}
+	return true
 }
 
 // explain puts into the trace what the hosts and the log say at the end.

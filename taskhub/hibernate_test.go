@@ -1,0 +1,352 @@
+package taskhub
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/storage"
+)
+
+// meter counts what one host asks of the bucket.
+type meter struct {
+	storage.Store
+	mu    sync.Mutex
+	asked []string
+}
+
+func (m *meter) note(what, key string) {
+	m.mu.Lock()
+	m.asked = append(m.asked, what+" "+key)
+	m.mu.Unlock()
+}
+
+// since forgets what was asked so far and returns it.
+func (m *meter) since() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	asked := m.asked
+	m.asked = nil
+	return asked
+}
+
+func (m *meter) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
+	m.note("get", key)
+	return m.Store.Get(ctx, key)
+}
+
+func (m *meter) Create(ctx context.Context, key string, body []byte) (storage.Tag, error) {
+	m.note("create", key)
+	return m.Store.Create(ctx, key, body)
+}
+
+func (m *meter) Replace(ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+	m.note("replace", key)
+	return m.Store.Replace(ctx, key, old, body)
+}
+
+func (m *meter) Delete(ctx context.Context, key string) error {
+	m.note("delete", key)
+	return m.Store.Delete(ctx, key)
+}
+
+func (m *meter) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Entry, error] {
+	m.note("list", prefix)
+	return m.Store.List(ctx, prefix, after)
+}
+
+// metered is a host whose requests are counted.
+type metered struct {
+	*hubHost
+	meter *meter
+	name  string
+}
+
+// company opens n hosts of a hub of four partitions.
+func company(t *testing.T, b *bucket, n int, change ...func(*Options)) (hosts []*metered, board *switchboard) {
+	t.Helper()
+	board = newSwitchboard()
+	for k := range n {
+		m := &metered{name: fmt.Sprint("host", k)}
+		count := func(o *Options) {
+			m.meter = &meter{Store: o.Store}
+			o.Store = m.meter
+		}
+		m.hubHost = host(t, b, append([]func(*Options){partitions(4), board.at(m.name), count}, change...)...)
+		hosts = append(hosts, m)
+	}
+	return hosts, board
+}
+
+func never(o *Options) { o.HibernateAfter = -1 }
+
+// reaches waits until all partitions of a host are in one of the states.
+func (h *hubHost) reaches(t *testing.T, within time.Duration, states ...PartitionState) {
+	t.Helper()
+	var info []PartitionInfo
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		info = h.Info()
+		if !slices.ContainsFunc(info, func(p PartitionInfo) bool { return !slices.Contains(states, p.State) }) {
+			return
+		}
+	}
+	t.Fatalf("after %v: %+v", within, info)
+}
+
+func asleep(t *testing.T, hosts []*metered) {
+	t.Helper()
+	end := time.Now().Add(3 * time.Minute)
+	for _, h := range hosts {
+		for ; !h.Asleep(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s is awake: %+v", h.name, h.Info())
+			}
+		}
+	}
+}
+
+// A host that has nothing to do renews its session and asks for nothing else.
+func TestIdleHostsOnlyRenew(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bucket) {
+				hosts, _ := company(t, b, n, never)
+				hosts[0].begin(t, "a")
+				hosts[0].wantDone(t, "a")
+				time.Sleep(30 * time.Minute) // the hosts share the partitions, the last checkpoint is taken
+				for _, h := range hosts {
+					h.meter.since()
+				}
+				time.Sleep(time.Hour)
+				for _, h := range hosts {
+					asked := h.meter.since()
+					renewals := 0
+					for _, a := range asked {
+						if a == "replace "+sessionPrefix+h.Session() {
+							renewals++
+						} else {
+							t.Errorf("%s asks: %s", h.name, a)
+						}
+					}
+					if want := int(time.Hour / (h.opts.Lease / 3)); renewals > want+1 || renewals < want-1 {
+						t.Errorf("%s renews %d times in an hour, want %d", h.name, renewals, want)
+					}
+					t.Logf("an idle host that may not hibernate: %d requests an hour", len(asked))
+				}
+			})
+		})
+	}
+}
+
+// A hub without work asks for almost nothing.
+func TestIdleHubHibernates(t *testing.T) {
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bucket) {
+				hosts, _ := company(t, b, n)
+				hosts[0].begin(t, "a")
+				hosts[0].wantDone(t, "a")
+				asleep(t, hosts)
+				for _, h := range hosts {
+					h.meter.since()
+				}
+				for range 5 {
+					time.Sleep(time.Hour)
+					for _, h := range hosts {
+						if asked := h.meter.since(); len(asked) > 7 {
+							t.Errorf("%s asks %d times in an hour: %v", h.name, len(asked), asked)
+						} else {
+							t.Logf("%s asks %d times in an hour", h.name, len(asked))
+						}
+						if !h.Asleep() {
+							t.Errorf("%s is awake: %+v", h.name, h.Info())
+						}
+					}
+				}
+				// And it is there for whoever comes, by whichever host.
+				last := hosts[n-1]
+				began := time.Now()
+				last.begin(t, "b")
+				if waited := time.Since(began); waited > 2*time.Second {
+					t.Errorf("a request waits %v for a hub that sleeps", waited)
+				}
+				for _, h := range hosts {
+					h.reaches(t, 10*time.Second, Serving, Elsewhere)
+					h.wantDone(t, "a", "b")
+				}
+				asleep(t, hosts)
+				if sessions := b.keys(t, sessionPrefix); len(sessions) > 2*n {
+					t.Errorf("%d sessions are left: %v", len(sessions), sessions)
+				}
+			})
+		})
+	}
+}
+
+// napping is an orchestrator that sets one timer, three hours after it began, and ends.
+func napping(h []*history.HistoryEvent) []*history.OrchestratorAction {
+	var began time.Time
+	for _, e := range h {
+		if e.GetOrchestratorStarted() != nil && began.IsZero() {
+			began = e.Timestamp.AsTime()
+		}
+		if e.GetTimerFired() != nil {
+			return []*history.OrchestratorAction{completed(1, `"awake"`)}
+		}
+	}
+	return []*history.OrchestratorAction{timer(0, began.Add(3*time.Hour))}
+}
+
+func timer(id int32, at time.Time) *history.OrchestratorAction {
+	return &history.OrchestratorAction{Id: id, OrchestratorActionType: &history.OrchestratorAction_CreateTimer{
+		CreateTimer: &history.CreateTimerAction{FireAt: timestamppb.New(at)},
+	}}
+}
+
+// A timer that comes due during the sleep fires on time, also when the host that served
+// its partition is dead by then.
+func TestTimersWakeTheHub(t *testing.T) {
+	for _, kill := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed %v", kill), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bucket) {
+				hosts, board := company(t, b, 2, running(napping))
+				began := time.Now()
+				hosts[0].begin(t, "nap")
+				later := began.Add(7 * time.Hour)
+				if _, err := hosts[0].Start(t.Context(), StartRequest{Name: "Hello", ID: "late", StartAt: later}); err != nil {
+					t.Fatal(err)
+				}
+				asleep(t, hosts)
+				left := hosts
+				if kill {
+					owner := slices.IndexFunc(hosts, func(h *metered) bool { return h.parts[h.place.of("nap")].owner == h.Session() })
+					hosts[owner].crash()
+					board.cut(hosts[owner].name)
+					left = slices.Delete(slices.Clone(hosts), owner, owner+1)
+				}
+				time.Sleep(time.Until(began.Add(3*time.Hour + 3*time.Second)))
+				ended := rowOf(t, left[0], "nap")
+				if ended == nil || ended.Status != history.Completed {
+					t.Fatalf("3 s after the timer was due: %+v", ended)
+				}
+				if late := ended.Completed.Sub(began.Add(3 * time.Hour)); late > 2*time.Second || late < 0 {
+					t.Errorf("the timer fires %v late", late)
+				}
+				asleep(t, left)
+				time.Sleep(time.Until(later.Add(2 * time.Second)))
+				if i := rowOf(t, left[0], "late"); i == nil || i.Status == history.Pending {
+					t.Errorf("a start at a later time: %+v", i)
+				}
+			})
+		})
+	}
+}
+
+// rowOf looks at an instance in a host that is awake; nil if it sleeps.
+func rowOf(t *testing.T, h *metered, id string) *Instance {
+	t.Helper()
+	if h.Asleep() {
+		return nil
+	}
+	i, err := h.Get(t.Context(), id, GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+// A busy host keeps the others awake, and wakes those that sleep.
+func TestOneBusyHostKeepsAllAwake(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bucket) {
+		hosts, _ := company(t, b, 3)
+		asleep(t, hosts)
+		for n := range 20 {
+			time.Sleep(30 * time.Second)
+			hosts[0].begin(t, fmt.Sprint("i", n))
+			time.Sleep(5 * time.Second)
+			for _, h := range hosts {
+				if h.Asleep() {
+					t.Errorf("%s sleeps", h.name)
+				}
+			}
+		}
+		asleep(t, hosts)
+	})
+}
+
+// Requests that come while the partitions are being released are held and answered.
+func TestRequestsWhileFallingAsleep(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bucket) {
+		hosts, _ := company(t, b, 2)
+		asleep(t, hosts)
+		hosts[0].begin(t, "first")
+		began := time.Now()
+		dozed := false
+		for n := 0; n < 3000 && !dozed; n++ {
+			time.Sleep(50 * time.Millisecond)
+			hosts[0].mu.Lock()
+			dozed = hosts[0].sleep.dozing != nil
+			hosts[0].mu.Unlock()
+		}
+		if !dozed || time.Since(began) < 30*time.Second {
+			t.Fatalf("falls asleep: %v after %v", dozed, time.Since(began))
+		}
+		hosts[0].begin(t, "second")
+		hosts[1].wantDone(t, "first", "second")
+	})
+}
+
+// Stop ends a hub that sleeps, and one that is about to.
+func TestStopOfASleepingHub(t *testing.T) {
+	for _, when := range []string{"asleep", "dozing"} {
+		t.Run(when, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bucket) {
+				h := host(t, b, partitions(4), newSwitchboard().at("a"), func(o *Options) {
+					o.Store = slowRoots{o.Store}
+				})
+				for i := 0; ; i++ {
+					time.Sleep(100 * time.Millisecond)
+					h.mu.Lock()
+					reached := h.sleep.dozing != nil && h.sleep.asleep == (when == "asleep")
+					h.mu.Unlock()
+					if reached {
+						break
+					}
+					if i > 3000 {
+						t.Fatal("it does not fall asleep")
+					}
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				if err := h.Stop(ctx); err != nil {
+					t.Error(err)
+				}
+				for _, p := range h.Info() {
+					if p.State != Stopped {
+						t.Errorf("%+v", p)
+					}
+				}
+				next := host(t, b, partitions(4))
+				next.reaches(t, time.Second, Serving) // it waits for no lease
+			})
+		})
+	}
+}
+
+// slowRoots lets every write of a root take a second.
+type slowRoots struct{ storage.Store }
+
+func (s slowRoots) Replace(ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+	if strings.HasSuffix(key, "/root") {
+		time.Sleep(time.Second)
+	}
+	return s.Store.Replace(ctx, key, old, body)
+}
