@@ -22,7 +22,7 @@
 //	take: Upload                      checkpoints.take, checkpoint.Publisher.Upload
 //	published, sweep                  garbage.published, garbage.sweep
 //	remove                            garbage.collect, garbage.remove
-//	release                           checkpoints.release
+//	release                           checkpoints.release; Partition.Read refuses from here on
 //	ErrFenced, ErrLost, Abandon       Partition.fail; what is under way may come late
 //	is frozen for its lease, evicted  lease.Observer.Gone
 //	lease.Open                        a new session of a host whose last one has ended
