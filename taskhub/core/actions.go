@@ -26,12 +26,7 @@ const maxReadableID = 100
 // one history event: the SDK counts them the same way.
 func (c *Core) actions(now int64, i *instance, r *work.EpisodeResult) (ended bool) {
 	actions := r.Actions
-	children := 0
-	for _, a := range actions {
-		if a.GetCreateSubOrchestration() != nil {
-			children++
-		}
-	}
+	children := countChildren(actions)
 	var complete *history.OrchestratorAction
 	for _, a := range actions {
 		if opens(a) && (a.Id < 0 || i.open[a.Id] != nil) {
@@ -70,6 +65,16 @@ func (c *Core) actions(now int64, i *instance, r *work.EpisodeResult) (ended boo
 	}
 	c.complete(now, i, complete.Id, complete.GetCompleteOrchestration())
 	return true
+}
+
+func countChildren(actions []*history.OrchestratorAction) int {
+	n := 0
+	for _, a := range actions {
+		if a.GetCreateSubOrchestration() != nil {
+			n++
+		}
+	}
+	return n
 }
 
 // opens says whether an action opens a task under its number.

@@ -41,6 +41,10 @@ type Config struct {
 	// ReplaceRunning lets a start take over the id of a live instance, which is
 	// terminated first (overridableExistingInstanceStates: AnyState, F§2.1 K5).
 	ReplaceRunning bool
+	// MaxOutboxMessages and MaxOutboxBytes bound the messages to one partition that it has
+	// not acknowledged; 0 means 100,000 and 64 MiB. At the bound the episodes that would
+	// add to them are held, and requests that would are ErrBusy.
+	MaxOutboxMessages, MaxOutboxBytes int
 }
 
 // Core is the state machine of one partition under one epoch. It is not safe for
@@ -69,16 +73,19 @@ type Core struct {
 	asked      *asked               // the request with an id that this step carries out
 	answered   map[string]*answered // by request id, as far as the state does not show it
 	outbox     []outbound           // per destination
+	held       map[uint64]struct{}  // instances that wait for room in an outbox
 	// sealedSent and durableSent are meta.Sent as of the last batch that was sealed,
 	// and of the last one that is durable.
 	sealedSent, durableSent []uint64
 
-	batch   kv.Batch
-	needed  bool // batch holds more than trimming
-	effects Effects
-	sealed  uint64 // number of the last sealed batch
-	applied uint64 // number of the last applied batch
-	touched map[uint64][]*instance
+	batch  kv.Batch
+	needed bool // batch holds more than trimming
+	// unwritten is about how many bytes of the instances Seal will add to the batch.
+	unwritten int
+	effects   Effects
+	sealed    uint64 // number of the last sealed batch
+	applied   uint64 // number of the last applied batch
+	touched   map[uint64][]*instance
 }
 
 // Effects leave the partition once the batch that they were sealed with is durable.
@@ -115,12 +122,19 @@ func New(cfg Config, state kv.Reader) *Core {
 	if cfg.MaxDeaths == 0 {
 		cfg.MaxDeaths = 10
 	}
+	if cfg.MaxOutboxMessages == 0 {
+		cfg.MaxOutboxMessages = defaultOutboxMessages
+	}
+	if cfg.MaxOutboxBytes == 0 {
+		cfg.MaxOutboxBytes = defaultOutboxBytes
+	}
 	c := &Core{
 		cfg: cfg, state: state,
 		tombs:      map[string]uint64{},
 		episodes:   map[uint64]*instance{},
 		activities: map[uint64]*activity{},
 		suspects:   map[uint64]struct{}{},
+		held:       map[uint64]struct{}{},
 		payloads:   newPayloads(),
 		outbox:     make([]outbound, cfg.Partitions),
 		touched:    map[uint64][]*instance{},
@@ -222,7 +236,7 @@ func (c *Core) NextTimer() int64 {
 // Busy says whether anything but timers and requests lets the partition go on: work that
 // is out or could be, messages that are not acknowledged, effects that wait.
 func (c *Core) Busy(now int64) bool {
-	if c.Waiting() || len(c.episodes)+len(c.activities)+len(c.local) > 0 {
+	if c.Waiting() || len(c.episodes)+len(c.activities)+len(c.local)+len(c.held) > 0 {
 		return true
 	}
 	return slices.ContainsFunc(c.ready, func(i *instance) bool { return i.runnable(now) }) ||

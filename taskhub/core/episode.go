@@ -17,6 +17,7 @@ const maxEpisodeBytes = 1 << 20
 // forgotten when no new one comes.
 func (c *Core) TakeEpisodes(now int64) []*work.Episode {
 	c.forget(now)
+	c.tryHeld(now)
 	if len(c.ready) == 0 || c.err != nil {
 		return nil
 	}
@@ -83,7 +84,12 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) (wanted bool) {
 		i.sticky = false
 		c.wake(i)
 		return true
-	case r.NonDeterminism != nil:
+	}
+	if dst, full := c.fullFor(c.addressees(i, r)); full {
+		c.hold(i, dst)
+		return true
+	}
+	if r.NonDeterminism != nil {
 		c.nonDeterministic(now, i, r.NonDeterminism)
 		return true
 	}
@@ -92,6 +98,7 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) (wanted bool) {
 	i.deaths, i.row.Deaths = 0, 0
 	i.row.Now = o.now
 	i.chunk = append(i.chunk, o.framed...)
+	c.unwritten += len(o.framed)
 	i.row.Position += o.events
 	c.consume(i, o.taken)
 	i.row.Updated = now

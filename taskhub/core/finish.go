@@ -22,6 +22,7 @@ func (c *Core) finish(now int64, i *instance, id int32, status history.Status, o
 	i.row.Suspended, i.row.NonDeterministic, i.row.StartAt = "", false, 0
 	delete(c.suspects, i.num)
 	c.drop(i)
+	c.unhold(i)
 	c.closeTasks(i)
 	c.consume(i, len(i.inbox))
 	c.effects.Work.Evict = append(c.effects.Work.Evict, i.row.Execution)

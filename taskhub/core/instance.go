@@ -27,7 +27,8 @@ type instance struct {
 	out     *outEpisode
 	sticky  bool // the app is believed to hold it parked
 	isReady bool
-	deaths  int // of the app under the present episode
+	held    bool // its number is in Core.held
+	deaths  int  // of the app under the present episode
 	// activities counts the open tasks that are out with an app.
 	activities int
 
@@ -90,13 +91,16 @@ func (c *Core) mark(i *instance) {
 func (c *Core) append(i *instance, e *history.HistoryEvent) {
 	i.chunk = frame(i.chunk, e)
 	i.row.Position++
+	c.unwritten += e.SizeVT()
 	c.touch(i)
 }
 
 // push gives an instance an event for its next episode.
 func (c *Core) push(i *instance, e *history.HistoryEvent) {
 	_, raised := e.EventType.(*history.HistoryEvent_EventRaised)
-	i.inbox = append(i.inbox, inboxEvent{seq: i.row.InboxNext, framed: frame(nil, e), raised: raised})
+	framed := frame(nil, e)
+	c.unwritten += len(framed)
+	i.inbox = append(i.inbox, inboxEvent{seq: i.row.InboxNext, framed: framed, raised: raised})
 	i.row.InboxNext++
 	c.touch(i)
 	c.wake(i)
@@ -112,7 +116,7 @@ func (c *Core) wake(i *instance) {
 
 // runnable says whether an episode can be handed out now.
 func (i *instance) runnable(now int64) bool {
-	return !i.deleted && i.out == nil && len(i.inbox) > 0 && !i.terminal() &&
+	return !i.deleted && !i.held && i.out == nil && len(i.inbox) > 0 && !i.terminal() &&
 		i.row.Status != history.Suspended && i.row.StartAt <= now
 }
 
@@ -163,6 +167,7 @@ func (c *Core) load(num uint64) *instance {
 		c.adoptTasks(i)
 	}
 	i.deaths = int(i.row.Deaths)
+	_, i.held = c.held[num]
 	if i.row.NonDeterministic {
 		c.suspects[num] = struct{}{} // its events wait, so a recovery loads it
 	}

@@ -8,12 +8,20 @@ import (
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 )
 
+// maxSendBytes divides what one Send carries, unless it is a single message: a connection
+// drops what is too much at once, and would do so each time.
+const maxSendBytes = 4 << 20
+
 // outbound is the outbox to one partition: what is committed or about to be, and
 // not acknowledged.
 type outbound struct {
 	first    uint64 // number of messages[0]
 	messages [][]byte
+	bytes    int // of messages
 	unsent   int // messages at the end that no Send has carried
+	// held are the instances whose episodes wait for room, in order; those that have ended
+	// meanwhile are not in Core.held.
+	held []uint64
 }
 
 // send delivers m to the partition of an instance id: at once if that is this one,
@@ -37,6 +45,7 @@ func (c *Core) send(m *Message, id string) {
 		o.first = seq
 	}
 	o.messages = append(o.messages, b)
+	o.bytes += len(b)
 	o.unsent++
 	c.batch.Put(outboxKey(dst, seq), b)
 }
@@ -72,6 +81,7 @@ func (c *Core) loadOutbox(int64) error {
 			return fmt.Errorf("partition %d: outbox to partition %d: message %d is missing", c.cfg.Partition, dst, o.first+uint64(len(o.messages)))
 		}
 		o.messages = append(o.messages, append([]byte(nil), e.Value...))
+		o.bytes += len(e.Value)
 		o.unsent++
 	}
 	// They are durable, so they leave at once: no commit may ever come that they could
@@ -86,22 +96,36 @@ func (c *Core) collectSends() {
 		o := &c.outbox[dst]
 		if o.unsent > 0 {
 			at := len(o.messages) - o.unsent
-			c.effects.Sends = append(c.effects.Sends, Send{Dst: dst, First: o.first + uint64(at), Messages: o.messages[at:len(o.messages):len(o.messages)]})
+			c.effects.Sends = o.sends(c.effects.Sends, dst, at, len(o.messages))
 			o.unsent = 0
 		}
 	}
 }
 
+// sends appends messages[from:end] in portions that travel well.
+func (o *outbound) sends(to []Send, dst, from, end int) []Send {
+	for from < end {
+		next, bytes := from, 0
+		for next < end && (next == from || bytes+len(o.messages[next]) <= maxSendBytes) {
+			bytes += len(o.messages[next])
+			next++
+		}
+		to = append(to, Send{Dst: dst, First: o.first + uint64(from), Messages: o.messages[from:next:next]})
+		from = next
+	}
+	return to
+}
+
 // Unacked is what partition dst has not acknowledged of what was sent to it, for
 // sending again. Messages whose commit is not durable yet are not among it: a receiver
 // that took them in would know what this partition may never have said.
-func (c *Core) Unacked(dst int) Send {
+func (c *Core) Unacked(dst int) []Send {
 	o := &c.outbox[dst]
 	n := 0
 	if len(o.messages) > 0 && c.durableSent[dst] >= o.first {
 		n = min(len(o.messages)-o.unsent, int(c.durableSent[dst]-o.first)+1)
 	}
-	return Send{Dst: dst, First: o.first, Messages: o.messages[:n:n]}
+	return o.sends(nil, dst, 0, n)
 }
 
 // Acked takes a receipt: everything to dst up to upTo is taken in. Removing it from
@@ -111,6 +135,7 @@ func (c *Core) Acked(dst int, upTo uint64) {
 	for len(o.messages)-o.unsent > 0 && o.first <= upTo {
 		c.batch.Delete(outboxKey(dst, o.first))
 		o.first++
+		o.bytes -= len(o.messages[0])
 		o.messages = o.messages[1:]
 	}
 	if len(o.messages) == 0 {

@@ -81,7 +81,7 @@ func (e *pastError) Unwrap() error { return e.kind }
 // ErrInvalidArgument, which is not remembered.
 //
 // Errors are remembered as well: a copy of a request that was refused must not take
-// effect after its sender has been told so.
+// effect after its sender has been told so. Only ErrBusy is not.
 func (c *Core) Once(now int64, r Request, again func(Answer), act func()) {
 	if c.err != nil {
 		return
@@ -112,6 +112,9 @@ func (c *Core) decided(replaced bool, err error) {
 	}
 	r := c.asked
 	c.asked = nil
+	if errors.Is(err, ErrBusy) {
+		return // not a decision: it may be asked again
+	}
 	a := &answered{batch: c.sealed + 1}
 	a.row = RequestRow{Op: r.what(), Instance: r.Instance, At: r.now, Replaced: replaced}
 	if err != nil {

@@ -55,6 +55,9 @@ func (c *Core) start(now int64, n *newInstance) (replaced bool, err error) {
 			return false, fmt.Errorf("%q: %w", n.id, ErrInstanceExists)
 		}
 		if !old.terminal() {
+			if err := c.roomToEnd(old, false); err != nil {
+				return false, err
+			}
 			c.terminate(now, old, "replaced by a new instance with the same id", false)
 		}
 		// Children are named after the generation, so those of the new instance
@@ -74,6 +77,7 @@ func (c *Core) start(now int64, n *newInstance) (replaced bool, err error) {
 		Status: history.Pending, Created: now, Updated: now, Parent: n.parent, Tags: n.tags,
 	}
 	c.cache.add(i)
+	c.unwritten += instanceBytes
 	c.setInput(i, n.input)
 	if n.startAt > now {
 		i.row.StartAt = n.startAt
@@ -90,6 +94,7 @@ func (c *Core) setInput(i *instance, input *string) {
 	i.row.Input, i.row.BigInput, i.newInput = input, false, nil
 	if input != nil && len(*input) > bigInput {
 		i.row.Input, i.row.BigInput, i.newInput = nil, true, input
+		c.unwritten += len(*input)
 	}
 }
 
@@ -146,9 +151,13 @@ func (c *Core) raise(i *instance, now int64, name string, data *string) {
 	c.push(i, e)
 }
 
-// Terminate ends an instance, and its children when recurse is set.
+// Terminate ends an instance, and its children when recurse is set. It is ErrBusy when the
+// messages that takes have no room in an outbox.
 func (c *Core) Terminate(now int64, id, reason string, recurse bool, reply func(error)) {
 	i, err := c.live(id)
+	if err == nil {
+		err = c.roomToEnd(i, recurse)
+	}
 	if err == nil {
 		c.terminate(now, i, reason, recurse)
 	}

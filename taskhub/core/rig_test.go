@@ -33,6 +33,7 @@ type mode struct {
 	maxCached int
 	inFlight  bool // the next steps run before the commit's answer
 	forgetful bool // the app parks nothing for long
+	outbox    int  // how many messages an outbox takes
 }
 
 var modes = []mode{
@@ -45,6 +46,8 @@ var modes = []mode{
 	{name: "commits in flight", inFlight: true},
 	{name: "a forgetful app", forgetful: true},
 	{name: "a small cache and crashes", maxCached: 1, forgetful: true, fate: func(n int) fate { return fate(n*7%5) % 4 }},
+	{name: "small outboxes", outbox: 1},
+	{name: "small outboxes, a small cache and crashes", outbox: 1, maxCached: 1, fate: func(n int) fate { return fate(n*7%5) % 4 }},
 }
 
 // rig runs the cores of some partitions as their hosts would, with apps, a bucket, a
@@ -78,7 +81,9 @@ type node struct {
 	asks       []*ask
 	cancelled  []work.Token
 	evicted    []string
-	answered   int // episodes
+	answered   int  // episodes
+	deaf       bool // it receives no messages, and no receipts
+	patient    bool // its clients do not ask again when it is busy
 }
 
 // ask is a request of a client.
@@ -86,6 +91,7 @@ type ask struct {
 	do   func(c *core.Core, now int64, reply func(error))
 	done bool
 	lost bool // committed, but nobody was told
+	busy bool // refused: to be asked again
 	err  error
 }
 
@@ -128,6 +134,7 @@ func (n *node) boot() {
 	n.epoch++
 	cfg := core.Config{
 		Partition: n.index, Partitions: len(n.r.nodes), Epoch: n.epoch, Place: n.r.place, MaxCached: n.r.mode.maxCached,
+		MaxOutboxMessages: n.r.mode.outbox,
 	}
 	if n.r.change != nil {
 		n.r.change(&cfg)
@@ -169,9 +176,13 @@ func (r *rig) post(id string, do func(c *core.Core, now int64, reply func(error)
 }
 
 func (n *node) issue(a *ask) {
+	a.busy = false
 	a.do(n.core, n.r.now, func(err error) {
 		if a.done {
 			n.r.Error("a request was answered twice")
+		}
+		if a.busy = errors.Is(err, core.ErrBusy) && !n.patient; a.busy {
+			return
 		}
 		a.done, a.err = true, err
 	})
@@ -211,6 +222,12 @@ func (r *rig) advance(d time.Duration) {
 func (n *node) step() bool {
 	if next := n.core.NextTimer(); next != 0 && next <= n.r.now {
 		n.core.Tick(n.r.now)
+	}
+	again := slices.Clone(n.asks)
+	for _, a := range again {
+		if a.busy {
+			n.issue(a)
+		}
 	}
 	busy := n.take()
 	busy = n.work() || busy
@@ -288,12 +305,19 @@ func (n *node) release(e core.Effects) {
 		n.r.send(n.index, s)
 	}
 	for _, a := range e.Acks {
-		n.r.mail = append(n.r.mail, func() { n.r.nodes[a.Src].core.Acked(n.index, a.UpTo) })
+		n.r.mail = append(n.r.mail, func() {
+			if src := n.r.nodes[a.Src]; !src.deaf {
+				src.core.Acked(n.index, a.UpTo)
+			}
+		})
 	}
 }
 
 func (r *rig) send(src int, s core.Send) {
 	r.mail = append(r.mail, func() {
+		if r.nodes[s.Dst].deaf {
+			return
+		}
 		var messages []*core.Message
 		for _, b := range s.Messages {
 			m := &core.Message{}
@@ -321,9 +345,11 @@ func (r *rig) deliver() bool {
 func (r *rig) resend() (any bool) {
 	for _, n := range r.nodes {
 		for dst := range r.nodes {
-			if s := n.core.Unacked(dst); len(s.Messages) > 0 {
+			for _, s := range n.core.Unacked(dst) {
 				r.send(n.index, s)
-				any = true
+				to := r.nodes[dst]
+				news := to.core.Received(n.index) < s.First+uint64(len(s.Messages))-1
+				any = any || !to.deaf && (news || !n.deaf)
 			}
 		}
 	}

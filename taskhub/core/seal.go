@@ -52,7 +52,7 @@ func (c *Core) Seal() (Sealed, error) {
 	c.touched[c.sealed] = touched
 	s.Batch = c.batch.Bytes()
 	c.batch.Reset()
-	c.needed = false
+	c.needed, c.unwritten = false, 0
 	return s, nil
 }
 

@@ -107,9 +107,8 @@ func (p *Partition) Acked(dst int, upTo uint64) {
 // Resend sends again what partition dst has not acknowledged; its owner has changed.
 func (p *Partition) Resend(dst int) {
 	p.Do(func(c *core.Core, _ int64) {
-		if s := c.Unacked(dst); len(s.Messages) > 0 && !planted.Is(planted.SingleDelivery) {
-			p.cfg.Post.Send(p.cfg.Partition, s)
-			p.armResend()
+		if !planted.Is(planted.SingleDelivery) {
+			p.sendAgain(dst)
 		}
 	}, func(error) {})
 }
@@ -126,10 +125,16 @@ func (p *Partition) armResend() {
 			return
 		}
 		for dst := range p.cfg.Partitions {
-			if s := p.core.Unacked(dst); len(s.Messages) > 0 {
-				p.cfg.Post.Send(p.cfg.Partition, s)
-				p.armResend()
-			}
+			p.sendAgain(dst)
 		}
 	})
+}
+
+// sendAgain sends what partition dst has not acknowledged. What does not fit into the
+// connection at once comes next time, since the messages before it are received by then.
+func (p *Partition) sendAgain(dst int) {
+	for _, s := range p.core.Unacked(dst) {
+		p.cfg.Post.Send(p.cfg.Partition, s)
+		p.armResend()
+	}
 }

@@ -44,6 +44,8 @@ const (
 	// NoWakeAt: a partition that is released for hibernation does not say when it has to
 	// be served again.
 	NoWakeAt
+	// HeldForGood: instances that were held, since an outbox was full, are not woken again.
+	HeldForGood
 
 	bugs
 )
@@ -72,5 +74,5 @@ func All() []Bug {
 func (b Bug) String() string {
 	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
 		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
-		"StartsSleep", "NoWakeAt"}[b]
+		"StartsSleep", "NoWakeAt", "HeldForGood"}[b]
 }
