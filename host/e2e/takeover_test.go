@@ -2,139 +2,201 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/json"
+	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/durafunc/durafunc/host/hosttest"
-	"github.com/durafunc/durafunc/taskhub/lease"
 )
 
 // shortLease is the lease of the tests that wait for its end. longLease is so long that
-// a takeover within half of it cannot be due to its end.
+// a takeover within half of it cannot be due to its end, and that no partition moves for
+// the sake of balance meanwhile.
 const (
 	shortLease = 3 * time.Second
 	longLease  = 30 * time.Second
 )
 
-// pair starts two hosts on one root and an instance of Child, named "child", that waits
-// for the event Go. The first host serves, the second one waits.
-func pair(t *testing.T, s hosttest.Store, leaseDuration time.Duration) (root *hosttest.Root, first, second *hosttest.Host) {
+// partitions is how many the hubs have that several hosts share, whatever the store.
+const partitions = 4
+
+// waiters are instances of Child that wait for the event Go: enough of them for every
+// partition to have some.
+var waiters = func() []string {
+	var ids []string
+	for n := range 4 * partitions {
+		ids = append(ids, fmt.Sprint("waiter-", n))
+	}
+	return ids
+}()
+
+// shared is a root whose hub has several partitions.
+func shared(t *testing.T, s hosttest.Store, leaseDuration time.Duration) *hosttest.Root {
 	t.Helper()
-	root = deployed(t, s.With("leaseDuration", leaseDuration.String()), testApp, nil)
-	first = root.Start(t)
-	first.StartInstance(t, "Child", "child", "null")
-	first.UntilStatus(t, "child", "Running")
-	second = root.Start(t)
-	untilWaiting(t, second)
-	return root, first, second
+	return deployed(t, s.With("leaseDuration", leaseDuration.String()).With("partitionCount", partitions), testApp, nil)
 }
 
-// waiting says whether a host tells that it waits for another one's partitions.
-func waiting(t *testing.T, h *hosttest.Host) bool {
+// startAll starts so many hosts on a root at once.
+func startAll(t *testing.T, root *hosttest.Root, n int) []*hosttest.Host {
 	t.Helper()
-	return slices.ContainsFunc(h.HostErrors(t), func(e string) bool {
-		return strings.HasPrefix(e, "partition 0 is waiting: owned by session ")
+	hosts := make([]*hosttest.Host, n)
+	for i := range hosts {
+		hosts[i] = root.Launch(t)
+	}
+	for _, h := range hosts {
+		h.UntilReady(t)
+	}
+	return hosts
+}
+
+// oneOfThree starts a host, which serves all partitions, the waiters, and two more hosts,
+// which serve none as long as the first one lives and a long lease has not passed.
+func oneOfThree(t *testing.T, s hosttest.Store) []*hosttest.Host {
+	t.Helper()
+	root := shared(t, s, longLease)
+	first := root.Start(t)
+	startWaiters(t, first)
+	hosts := append([]*hosttest.Host{first}, startAll(t, root, 2)...)
+	hosttest.Until(t, "all hosts know that the first one serves", func() bool {
+		spread, err := hosttest.AskSpread(t.Context(), hosts...)
+		return err == nil && spread.Has(0) == partitions
 	})
+	return hosts
 }
 
-func untilWaiting(t *testing.T, h *hosttest.Host) {
+// startWaiters also waits until all of them wait.
+func startWaiters(t *testing.T, h *hosttest.Host) {
 	t.Helper()
-	hosttest.Until(t, "the host waits for the owner of partition 0", func() bool { return waiting(t, h) })
+	for _, id := range waiters {
+		h.StartInstance(t, "Child", id, "null")
+	}
+	for _, id := range waiters {
+		h.UntilStatus(t, id, "Running")
+	}
 }
 
-// untilServing waits until h knows the instance "child", and says since when.
+// untilServing waits until h, or whom it asks, answers for every waiter, and says since when.
 func untilServing(t *testing.T, h *hosttest.Host, since time.Time) time.Duration {
 	t.Helper()
-	h.UntilStatus(t, "child", "Running")
-	return time.Since(since)
-}
-
-func finishChild(t *testing.T, h *hosttest.Host) {
-	t.Helper()
-	h.Raise(t, "child", "Go", `"done"`)
-	var out string
-	if h.Output(t, "child", &out); out != "done" {
-		t.Errorf("output is %q, want done", out)
+	errs := make([]error, len(waiters))
+	var all sync.WaitGroup
+	for i, id := range waiters {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			s, err := h.Read(ctx, id)
+			if err == nil && s.RuntimeStatus != "Running" {
+				err = fmt.Errorf("%s is %s, want Running", id, s.RuntimeStatus)
+			}
+			errs[i] = err
+		})
 	}
-}
-
-func TestTakeoverAfterKillOnTheSameMachine(t *testing.T) {
-	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		_, first, second := pair(t, s, longLease)
-		first.Kill()
-		// The lock file proves the death: nobody waits for the lease.
-		if took := untilServing(t, second, time.Now()); took > longLease/2 {
-			t.Errorf("the second host serves after %v", took)
-		} else {
-			t.Logf("served again after %v", took)
-		}
-		if waiting(t, second) {
-			t.Error("the second host says that it waits, and serves")
-		}
-		finishChild(t, second)
-	})
-}
-
-// sessionOf is the session object of a host.
-func sessionOf(t *testing.T, s hosttest.Store, r *hosttest.Root, h *hosttest.Host) lease.Record {
-	t.Helper()
-	store := s.Open(t, r)
-	for e, err := range store.List(t.Context(), "session/", "") {
+	all.Wait()
+	took := time.Since(since)
+	for _, err := range errs {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, _, err := store.Get(t.Context(), e.Key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var record lease.Record
-		if err := json.Unmarshal(b, &record); err != nil {
-			t.Fatal(err)
-		}
-		if record.PID == h.PID() {
-			return record
+	}
+	return took
+}
+
+func finishWaiters(t *testing.T, hosts ...*hosttest.Host) {
+	t.Helper()
+	for i, id := range waiters {
+		hosts[i%len(hosts)].Raise(t, id, "Go", `"done"`)
+	}
+	for i, id := range waiters {
+		var out string
+		if hosts[(i+1)%len(hosts)].Output(t, id, &out); out != "done" {
+			t.Errorf("output of %s is %q, want done", id, out)
 		}
 	}
-	t.Fatalf("host %d has no session", h.PID())
-	return lease.Record{}
+}
+
+// TestTakeoverAtOnce: a host that is stopped hands its partitions over; one that is killed
+// is proven dead by its lock file. In neither case does anybody wait for its lease, and
+// the two that are left share what it had.
+func TestTakeoverAtOnce(t *testing.T) {
+	ends := map[string]func(t *testing.T, h *hosttest.Host){
+		"stop": func(t *testing.T, h *hosttest.Host) { h.Stop(t) },
+		"kill": func(_ *testing.T, h *hosttest.Host) { h.Kill() },
+	}
+	for end, how := range ends {
+		t.Run(end, func(t *testing.T) {
+			hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
+				t.Parallel()
+				hosts := oneOfThree(t, s)
+				began := time.Now()
+				how(t, hosts[0])
+				ended, left := time.Since(began), hosts[1:]
+				for _, h := range left {
+					if took := untilServing(t, h, began); took > longLease/2 {
+						t.Errorf("the others serve after %v", took)
+					} else {
+						t.Logf("served again after %v, the host's end took %v of it", took, ended)
+					}
+				}
+				hosttest.UntilSpread(t, left...)
+				if took := time.Since(began); took > longLease {
+					t.Errorf("they share after %v: by balance, not by the takeover", took)
+				}
+				finishWaiters(t, left...)
+			})
+		})
+	}
+}
+
+// forgetLocks removes the lock files of the hosts, who might be on different machines then.
+func forgetLocks(t *testing.T, r *hosttest.Root) {
+	t.Helper()
+	locks := r.Glob(".durafunc/host/*.lock")
+	if len(locks) == 0 {
+		t.Error("the hosts have no lock files")
+	}
+	for _, l := range locks {
+		must(t, os.Remove(l))
+	}
+}
+
+// takeoverAfterTheLease kills one of three hosts that nobody can prove to be dead.
+func takeoverAfterTheLease(t *testing.T, root *hosttest.Root) {
+	t.Helper()
+	hosts := startAll(t, root, 3)
+	startWaiters(t, hosts[0])
+	before := hosttest.UntilSpread(t, hosts...)
+	forgetLocks(t, root)
+	hosts[0].Kill()
+	took := untilServing(t, hosts[1], time.Now())
+	t.Logf("served again after %v", took)
+	if took > shortLease+2*time.Second {
+		t.Errorf("the others serve after %v, want at most the lease of %v and 2 s", took, shortLease)
+	}
+	// It is renewed at a third: the host died within that after its last renewal.
+	if took < shortLease/3 {
+		t.Errorf("the others serve after %v, without a proof that the first is dead", took)
+	}
+	after := hosttest.UntilSpread(t, hosts[1:]...)
+	if after.Moves(before) < before.Has(0) {
+		t.Errorf("the epochs were %v, and are %v", before.Epochs, after.Epochs)
+	}
+	finishWaiters(t, hosts[1:]...)
+	for _, h := range hosts[1:] {
+		h.Stop(t)
+	}
 }
 
 func TestTakeoverAfterTheLease(t *testing.T) {
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		root, first, second := pair(t, s, shortLease)
-		// Without its lock file the first host might run on another machine.
-		if err := os.Remove(sessionOf(t, s, root, first).Lock); err != nil {
-			t.Fatal(err)
-		}
-		first.Kill()
-		took := untilServing(t, second, time.Now())
-		t.Logf("served again after %v", took)
-		if took > shortLease+2*time.Second {
-			t.Errorf("the second host serves after %v, want at most the lease of %v and 2 s", took, shortLease)
-		}
-		// It is renewed at a third: the host died within that after its last renewal.
-		if took < shortLease/3 {
-			t.Errorf("the second host serves after %v, without a proof that the first is dead", took)
-		}
-		finishChild(t, second)
-	})
-}
-
-func TestTakeoverAfterStopDoesNotWait(t *testing.T) {
-	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		_, first, second := pair(t, s, longLease)
-		first.Stop(t)
-		if took := untilServing(t, second, time.Now()); took > longLease/2 {
-			t.Errorf("the second host serves after %v", took)
-		}
-		finishChild(t, second)
+		t.Parallel()
+		takeoverAfterTheLease(t, shared(t, s, shortLease))
 	})
 }
 
@@ -153,44 +215,68 @@ func ask(t *testing.T, h *hosttest.Host, method, path, body string) func() (*htt
 	return func() (*http.Response, error) { return http.ReadResponse(bufio.NewReader(conn), req) }
 }
 
+// TestFrozenHostAcknowledgesNothingStale: what a host had when it froze is another's when
+// it goes on. Whatever it answers then is the other one's answer; and it joins again, and
+// gets its share.
 func TestFrozenHostAcknowledgesNothingStale(t *testing.T) {
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		_, first, second := pair(t, s, shortLease)
-		first.Signal(syscall.SIGSTOP)
-		t.Cleanup(func() { first.Signal(syscall.SIGCONT) })
-		untilServing(t, second, time.Now())
-		finishChild(t, second)
+		t.Parallel()
+		hosts := startAll(t, shared(t, s, shortLease), 3)
+		frozen, others := hosts[0], hosts[1:]
+		startWaiters(t, frozen)
+		before := hosttest.UntilSpread(t, hosts...)
+		frozen.Signal(syscall.SIGSTOP)
+		t.Cleanup(func() { frozen.Signal(syscall.SIGCONT) })
+		untilServing(t, others[0], time.Now())
+		finishWaiters(t, others...)
 
 		// Only now: an answer to an older question might rightly be an older state.
-		answers := map[string]func() (*http.Response, error){
-			"status": ask(t, first, http.MethodGet, hosttest.InstancePath("child"), ""),
-			"start":  ask(t, first, http.MethodPost, hosttest.StartPath("Sleep", "started"), "1"),
-			"event":  ask(t, first, http.MethodPost, hosttest.InstancePath("child", "raiseEvent", "Go"), `"stale"`),
+		type answer = func() (*http.Response, error)
+		status, event, start := map[string]answer{}, map[string]answer{}, map[string]answer{}
+		for i, id := range waiters {
+			status[id] = ask(t, frozen, http.MethodGet, hosttest.InstancePath(id), "")
+			event[id] = ask(t, frozen, http.MethodPost, hosttest.InstancePath(id, "raiseEvent", "Go"), `"stale"`)
+			started := fmt.Sprint("started-", i)
+			start[started] = ask(t, frozen, http.MethodPost, hosttest.StartPath("Sleep", started), "1")
 		}
-		first.Signal(syscall.SIGCONT)
-		for what, answer := range answers {
-			a, err := answer()
-			if err != nil {
-				t.Logf("%s: %v", what, err) // the connection was cut: nothing is acknowledged
-				continue
-			}
-			t.Logf("%s: %s", what, a.Status)
-			switch {
-			case what == "status" && a.StatusCode != http.StatusServiceUnavailable && a.StatusCode != http.StatusOK:
-				t.Errorf("the frozen host shows a state that is gone: %s", a.Status)
-			case what == "start" && a.StatusCode == http.StatusAccepted:
-				second.UntilStatus(t, "started", "Completed")
-			case what == "event" && a.StatusCode == http.StatusAccepted:
-				t.Error("the frozen host acknowledges an event to an instance that has ended")
+		frozen.Signal(syscall.SIGCONT)
+		codes := map[int]int{}
+		each := func(answers map[string]answer, judge func(id string, code int)) {
+			for id, answer := range answers {
+				a, err := answer()
+				if err != nil {
+					codes[0]++ // the connection was cut: nothing is acknowledged
+					continue
+				}
+				codes[a.StatusCode]++
+				judge(id, a.StatusCode)
 			}
 		}
-		untilWaiting(t, first)
+		each(status, func(id string, code int) {
+			if code != http.StatusOK && code != http.StatusServiceUnavailable {
+				t.Errorf("the frozen host shows a state of %s that is gone: %d", id, code)
+			}
+		})
+		each(event, func(id string, code int) {
+			if code != http.StatusGone && code != http.StatusServiceUnavailable {
+				t.Errorf("the frozen host answers an event to %s, which has ended, with %d", id, code)
+			}
+		})
+		each(start, func(id string, code int) {
+			if code == http.StatusAccepted {
+				others[1].UntilStatus(t, id, "Completed")
+			}
+		})
+		t.Logf("answers by code: %v", codes)
 		// It is a host like any other again.
-		second.Kill()
-		hosttest.Until(t, "the first host serves again", func() bool { return !waiting(t, first) })
-		first.UntilStatus(t, "child", "Completed")
-		first.StartInstance(t, "Chain", "after", "3")
-		first.UntilStatus(t, "after", "Completed")
-		first.Stop(t)
+		after := hosttest.UntilSpread(t, hosts...)
+		if after.Sessions[0] == before.Sessions[0] {
+			t.Error("the frozen host goes on under its old session")
+		}
+		frozen.StartInstance(t, "Chain", "after", "3")
+		frozen.UntilStatus(t, "after", "Completed")
+		for _, h := range hosts {
+			h.Stop(t)
+		}
 	})
 }

@@ -20,7 +20,8 @@ const API = "/runtime/webhooks/durabletask"
 // Client speaks HTTP with a host. Base is asked at each request, so that a client may
 // outlive a host and go on with the next.
 type Client struct {
-	Base func() string
+	Base   func() string
+	Header http.Header // goes with each request; nil: none but Content-Type
 }
 
 // Answer is an HTTP response, read to its end.
@@ -88,6 +89,9 @@ func (c Client) Do(ctx context.Context, method, path string, body any) (*Answer,
 	req, err := http.NewRequestWithContext(ctx, method, c.Base()+path, reader)
 	if err != nil {
 		return nil, err
+	}
+	for name, values := range c.Header {
+		req.Header[name] = values
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := (&http.Client{Transport: transport}).Do(req)

@@ -87,6 +87,13 @@ func (r *Root) Launch(t testing.TB, args ...string) *Host {
 func (r *Root) Start(t testing.TB, args ...string) *Host {
 	t.Helper()
 	h := r.Launch(t, args...)
+	h.UntilReady(t)
+	return h
+}
+
+// UntilReady waits for what Start waits for.
+func (h *Host) UntilReady(t testing.TB) {
+	t.Helper()
 	select {
 	case <-h.ready:
 	case <-h.exited:
@@ -94,7 +101,6 @@ func (r *Root) Start(t testing.TB, args ...string) *Host {
 	case <-time.After(readyTimeout):
 		t.Fatalf("host is not ready after %v\n%s", readyTimeout, h.Tail(40))
 	}
-	return h
 }
 
 // environment is all that a host sees of ours: settings that a developer has in the

@@ -27,6 +27,9 @@ func main() {
 	durable.Orchestrator(app, "Fail", fail)
 	durable.Orchestrator(app, "Die", die)
 	durable.Orchestrator(app, "Hang", hang)
+	durable.Orchestrator(app, "Fan", fan)
+	durable.Orchestrator(app, "Double", double)
+	durable.Orchestrator(app, "Ticker", ticker)
 	durable.Activity(app, "Version", func(context.Context, any) (string, error) { return version, nil })
 	durable.Activity(app, "Make", func(_ context.Context, n int) (string, error) { return strings.Repeat("x", n), nil })
 	durable.Activity(app, "Measure", func(_ context.Context, s string) (int, error) { return len(s), nil })
@@ -130,6 +133,54 @@ func chain(ctx *durable.OrchestrationContext, n int) (int, error) {
 		}
 	}
 	return sum, nil
+}
+
+// fan adds up what n children make of their numbers: n * (n - 1).
+func fan(ctx *durable.OrchestrationContext, n int) (int, error) {
+	children := make([]durable.Task[int], n)
+	for i := range children {
+		children[i] = durable.CallSubOrchestrator[int](ctx, "Double", i)
+	}
+	doubled, err := durable.WhenAll(ctx, children...).Await()
+	sum := 0
+	for _, d := range doubled {
+		sum += d
+	}
+	return sum, err
+}
+
+func double(_ *durable.OrchestrationContext, n int) (int, error) { return 2 * n, nil }
+
+// ticks is what ticker has seen.
+type ticks struct {
+	Ticks int
+	Last  time.Time
+	Worst time.Duration // the longest time between two ticks
+}
+
+// ticker runs an activity after each timer of 50 ms until the event Stop, and reports the
+// longest pause.
+func ticker(ctx *durable.OrchestrationContext, in ticks) (ticks, error) {
+	stop := durable.WaitForExternalEvent[any](ctx, "Stop")
+	for range 20 {
+		timer := durable.CreateTimer(ctx, 50*time.Millisecond)
+		first, err := durable.WhenAny(ctx, timer, stop).Await()
+		if err != nil {
+			return in, err
+		}
+		if _, err := durable.CallActivity[int](ctx, "Add", in.Ticks).Await(); err != nil {
+			return in, err
+		}
+		now := ctx.CurrentUTCDateTime()
+		if in.Ticks > 0 {
+			in.Worst = max(in.Worst, now.Sub(in.Last))
+		}
+		in.Ticks, in.Last = in.Ticks+1, now
+		if first == 1 {
+			return in, nil
+		}
+	}
+	return in, ctx.ContinueAsNew(in)
 }
 
 // fail lets an activity's error through.
