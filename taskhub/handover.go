@@ -28,7 +28,7 @@ func (s *steward) balance() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.opts.Sched.Mono()
-	if h.net == nil || h.stopping || h.asking || h.sleep.sleepy || now-s.joined < h.opts.Lease || now-h.changed < h.opts.Lease {
+	if h.net == nil || h.stopping || h.asking || h.sleep.sleepy || now-s.joined < s.settled || now-h.changed < h.opts.Lease {
 		return
 	}
 	for _, x := range h.parts {

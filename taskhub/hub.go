@@ -237,11 +237,12 @@ func (h *Hub) sweepSessions() {
 // it was frozen drops everything and joins again.
 func (h *Hub) run(session *lease.Session) {
 	defer h.ended.Fire()
+	asleep := false
 	for {
 		h.mu.Lock()
 		h.session = session
 		h.mu.Unlock()
-		asleep := h.own(session)
+		asleep = h.own(session, asleep)
 		if asleep {
 			h.slumber()
 		}

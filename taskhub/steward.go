@@ -21,6 +21,8 @@ type steward struct {
 	ctx     context.Context
 	session *lease.Session
 	joined  time.Duration // Mono
+	// settled is how long after that partitions may be moved.
+	settled time.Duration
 	watched []watched
 	running []sched.Signal // fire when serving a partition, or observing, has ended
 	// seen is what was seen at the last look, the same since stillSince (Mono).
@@ -42,8 +44,8 @@ const (
 )
 
 // own serves partitions until the session is lost, the hub stops, or it hibernates, and
-// returns when all of them are closed.
-func (h *Hub) own(session *lease.Session) (asleep bool) {
+// returns when all of them are closed. woken says that it has just hibernated.
+func (h *Hub) own(session *lease.Session, woken bool) (asleep bool) {
 	ctx, cancel := h.opts.Sched.WithCancel(h.ctx)
 	defer cancel(lease.ErrLost)
 	h.opts.Sched.Go(func() {
@@ -52,7 +54,12 @@ func (h *Hub) own(session *lease.Session) (asleep bool) {
 			h.wake()
 		}
 	})
-	s := &steward{h: h, ctx: ctx, session: session, joined: h.opts.Sched.Mono()}
+	s := &steward{h: h, ctx: ctx, session: session, joined: h.opts.Sched.Mono(), settled: h.opts.Lease}
+	if woken {
+		// For a timer or a request it is not worth while to move partitions about: only if
+		// the hub stays awake for longer than it takes to fall asleep again.
+		s.settled += h.hibernateAfter()
+	}
 	s.learnAll()
 	for ctx.Err() == nil && !h.isStopping() {
 		h.mu.Lock()

@@ -151,7 +151,7 @@ func (c *checkpoints) publish(ctx context.Context, p *Partition, next *Root) err
 
 // release takes a last checkpoint and gives the partition up, so that another host can
 // claim it without waiting for a lease. clean says that the checkpoint is taken even if
-// the log after the last one is no longer than a record.
+// the log after the last one is no longer than a record, such as that of the epoch.
 func (p *Partition) release(ctx context.Context, wakeAt int64, clean bool) error {
 	p.check.idle.wait()
 	p.commits.idle.wait()
@@ -159,7 +159,11 @@ func (p *Partition) release(ctx context.Context, wakeAt int64, clean bool) error
 	defer p.check.idle.leave()
 	c := &p.check
 	// A hub that is stopped in good order starts without replaying anything.
-	if clean || c.root.Checkpoint == nil || p.db.Position().Seq > c.root.Checkpoint.Seq+1 {
+	keep := uint64(1)
+	if clean {
+		keep = 0
+	}
+	if c.root.Checkpoint == nil || p.db.Position().Seq > c.root.Checkpoint.Seq+keep {
 		if err := c.take(ctx, p); err != nil {
 			return err
 		}
