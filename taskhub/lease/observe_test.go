@@ -162,6 +162,26 @@ func TestProofOfDeathNeedsNoWaiting(t *testing.T) {
 	})
 }
 
+func TestAProofThatComesLaterIsSeenBetweenTwoReads(t *testing.T) {
+	bubble(t, func(t *testing.T, s storage.Store) {
+		host := newVirtual()
+		session := openSession(t, host, s)
+		reads := 0
+		store := newRegister(s)
+		store.before = func(verb string) {
+			if verb == "get" {
+				reads++
+			}
+		}
+		died := host.Mono() + 300*time.Millisecond
+		g := observe(t.Context(), newVirtual(), store, session.ID(), func(lease.Record) bool { return host.Mono() >= died })
+		<-g.done
+		if g.err != nil || g.took > 400*time.Millisecond || reads != 2 {
+			t.Errorf("gone after %v and %d reads (%v), want 2 reads and little more than the 300 ms until it died", g.took, reads, g.err)
+		}
+	})
+}
+
 // Both see the end, and the record is written by one of them only.
 func TestTwoObserversRace(t *testing.T) {
 	for seed := range uint64(20) {
