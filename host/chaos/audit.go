@@ -62,6 +62,7 @@ func (a *auditor) run(ctx context.Context, instances []*instance) (int, error) {
 	if err != nil {
 		a.rec.problem("bad stop", "%v", err)
 	}
+	a.rec.sayf("audit: hosts have stopped; durafunc hub verify")
 	if err := a.fleet.verify(ctx); err != nil {
 		a.rec.problem("hub verify", "%v", err)
 	}

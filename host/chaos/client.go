@@ -204,12 +204,19 @@ func (c *client) terminate(ctx context.Context, id string) string {
 
 // read reads an instance; nil when there is none or no host answers.
 func (c *client) read(ctx context.Context, id string) *hosttest.Status {
-	r, err := c.send(ctx, http.MethodGet, hosttest.InstancePath(id)+"?showInput=false", nil)
-	o := op{Client: c.n, Host: r.host, Kind: opRead, ID: id, Call: int64(r.sent), Return: int64(r.got), Count: -1, Attempts: r.attempts}
+	r, err := c.send(ctx, http.MethodGet, readPath(id), nil)
 	if err != nil {
 		c.rec.note("reads that were never answered")
 		return nil // it has seen nothing
 	}
+	return c.saw(id, r)
+}
+
+func readPath(id string) string { return hosttest.InstancePath(id) + "?showInput=false" }
+
+// saw records what the answer to a read of an instance shows; nil: there is none.
+func (c *client) saw(id string, r *reply) *hosttest.Status {
+	o := op{Client: c.n, Host: r.host, Kind: opRead, ID: id, Call: int64(r.sent), Return: int64(r.got), Count: -1, Attempts: r.attempts}
 	s := &hosttest.Status{}
 	switch {
 	case r.code == http.StatusNotFound:

@@ -164,3 +164,20 @@ func TestBalancerAvoidsWhoDoesNotAnswer(t *testing.T) {
 		t.Errorf("when nobody answers it chooses %d", i)
 	}
 }
+
+func TestWatcherLooksOnceAndRecordsWhatItSees(t *testing.T) {
+	for code, want := range map[int]int{http.StatusNotFound: 1, http.StatusServiceUnavailable: 0, 0: 0} {
+		c, h := clientOf(t, true, code)
+		c.look(t.Context(), "x", 0)
+		if ops := c.rec.all(); len(ops) != want || len(h.keys) != 1 {
+			t.Errorf("answer %d: recorded %+v of %d requests", code, ops, len(h.keys))
+		}
+		if c.rec.recent(5) != "" {
+			t.Error("it knows an instance that nobody made known")
+		}
+		c.rec.register(&instance{ID: "y"})
+		if got := c.rec.recent(5); got != "y" {
+			t.Errorf("it looks at %q", got)
+		}
+	}
+}

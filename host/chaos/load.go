@@ -96,11 +96,6 @@ func (c *client) await(ctx context.Context, i *instance) {
 	}
 }
 
-// between is a random time, in milliseconds.
-func (c *client) between(low, high int) time.Duration {
-	return time.Duration(low+c.rng.IntN(high-low)) * time.Millisecond
-}
-
 // work plays scenarios until stop is closed, and ends the last one.
 func (c *client) work(ctx context.Context, stop <-chan struct{}) {
 	scenarios := []func(context.Context, string){c.sum, c.chain, c.tree, c.counter, c.counter, c.gate, c.gate}

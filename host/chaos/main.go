@@ -177,6 +177,7 @@ func (o *options) all(ctx context.Context, rec *recorder, r *report, dir string,
 	}
 	scanLogs(rec, f)
 	ops := rec.all()
+	rec.sayf("audit: is what clients saw linearizable? %d operations", len(ops))
 	r.Checked, r.Undecided = linearizable(rec, ops, instances, dir)
 	r.fill(rec, f, ops)
 	return keep(dir, ops)
@@ -190,6 +191,10 @@ func (o *options) disturbed(ctx context.Context, rec *recorder, f *fleet, lb *ba
 	for n := range o.clients {
 		c := &client{n: n, rec: rec, lb: lb, keyed: keyed, rng: rand.New(rand.NewPCG(rng.Uint64(), 2))}
 		clients.Go(func() { c.work(ctx, stop) })
+	}
+	for n := range watchersPerHost * len(f.nodes) {
+		c := &client{n: o.clients + n, rec: rec, lb: lb, keyed: keyed, rng: rand.New(rand.NewPCG(rng.Uint64(), 4))}
+		clients.Go(func() { c.watch(ctx, stop, n%len(f.nodes)) })
 	}
 	d := &disturber{fleet: f, rec: rec, rng: rand.New(rand.NewPCG(rng.Uint64(), 3)), lease: o.lease}
 	d.back = func(n *node) error {

@@ -154,6 +154,21 @@ func (r *recorder) all() []op {
 	return slices.Clone(r.ops)
 }
 
+// recent is the id of one of the instances that were last made known; empty: none is.
+// n decides which.
+func (r *recorder) recent(n int) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.instances[max(0, len(r.instances)-lookAt):]
+	if len(last) == 0 {
+		return ""
+	}
+	return last[n%len(last)].ID
+}
+
+// lookAt is how many instances watchers look at: about those that are at work.
+const lookAt = 24
+
 // of is the operations on one instance.
 func (r *recorder) of(id string) []op {
 	r.mu.Lock()
