@@ -20,7 +20,7 @@ type Status = history.Status
 // comes, a request that changes something can be sent again under one WithRequestID.
 //
 // Errors that a caller can act on are ErrNotFound, ErrInstanceExists, ErrTerminal,
-// ErrInvalidState, ErrInvalidArgument and ErrUnavailable.
+// ErrInvalidState, ErrInvalidArgument, ErrBusy and ErrUnavailable.
 type Client interface {
 	// Start creates an instance, or answers ErrInstanceExists when the id belongs
 	// to a live instance. The id of a finished instance is taken over: its history
@@ -56,10 +56,14 @@ var (
 	ErrTerminal        = core.ErrTerminal
 	ErrInvalidState    = core.ErrInvalidState
 	ErrInvalidArgument = core.ErrInvalidArgument
+	// ErrBusy means that a request that changes something was refused, because too much
+	// waits already for the store or for another partition. It has changed nothing and may
+	// be sent again after a while, under the same request id if it has one.
+	ErrBusy = core.ErrBusy
 	// ErrPayloadTooLarge means that a payload exceeds maxPayloadBytes.
 	ErrPayloadTooLarge = partition.ErrPayloadTooLarge
 	// ErrUnavailable means that the request was not answered and may be sent again:
-	// the partition is moving, the store cannot be reached, or too much is waiting.
+	// the partition is moving, or the store cannot be reached.
 	ErrUnavailable = errors.New("task hub is unavailable")
 )
 

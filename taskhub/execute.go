@@ -32,9 +32,9 @@ func (h *Hub) execute(ctx context.Context, p *partition.Partition, r *transport.
 		return a, h.start(ctx, p, r.RequestId, op.Start, a)
 	case *transport.Request_RaiseEvent:
 		e := op.RaiseEvent
-		data, err := p.Payloads().Put(ctx, e.Data)
+		data, err := h.put(ctx, p, e.Data)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, err
 		}
 		return a, h.once(ctx, p, core.Request{ID: r.RequestId, Op: "raise", Name: e.Name, Instance: e.Instance},
 			func(c *core.Core, now int64, reply func(error)) { c.Raise(now, e.Instance, e.Name, data, reply) })
@@ -69,22 +69,48 @@ func (h *Hub) execute(ctx context.Context, p *partition.Partition, r *transport.
 	return nil, fmt.Errorf("%w: a request that this version does not know: %T", ErrInvalidArgument, r.Op)
 }
 
+// alter is do for a step that changes something: ErrBusy, at once, when too much waits.
+func (h *Hub) alter(ctx context.Context, p *partition.Partition, step func(c *core.Core, now int64, reply func(error))) error {
+	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+		if err := p.Room(); err != nil {
+			reply(err)
+			return
+		}
+		step(c, now, reply)
+	})
+}
+
+// put stores the payload of a request if it is large, and answers what stands for it.
+func (h *Hub) put(ctx context.Context, p *partition.Partition, payload *string) (*string, error) {
+	bytes := 0
+	if payload != nil {
+		bytes = len(*payload)
+	}
+	leave, err := p.Admit(bytes)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	payload, err = p.Payloads().Put(ctx, payload)
+	return payload, unavailable(err)
+}
+
 // once makes a step of the core, as a request with an id if it has one.
 func (h *Hub) once(ctx context.Context, p *partition.Partition, r core.Request, step func(c *core.Core, now int64, reply func(error))) error {
 	if r.ID == "" {
-		return h.do(ctx, p, step)
+		return h.alter(ctx, p, step)
 	}
-	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+	return h.alter(ctx, p, func(c *core.Core, now int64, reply func(error)) {
 		c.Once(now, r, func(a core.Answer) { reply(a.Err) }, func() { step(c, now, reply) })
 	})
 }
 
 func (h *Hub) start(ctx context.Context, p *partition.Partition, rid string, s *transport.Start, a *answer) error {
-	input, err := p.Payloads().Put(ctx, s.Input)
+	input, err := h.put(ctx, p, s.Input)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
-	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+	return h.alter(ctx, p, func(c *core.Core, now int64, reply func(error)) {
 		start := &core.Start{
 			ID: s.Instance, Name: s.Name, Version: s.Version, Input: input, Execution: s.Execution,
 			StartAt: s.StartAt, Tags: s.Tags,
@@ -201,7 +227,7 @@ func (h *Hub) purgeSome(ctx context.Context, p *partition.Partition, q *transpor
 	if err != nil || len(ids) == 0 {
 		return unavailable(err)
 	}
-	return h.do(ctx, p, func(c *core.Core, now int64, reply func(error)) {
+	return h.alter(ctx, p, func(c *core.Core, now int64, reply func(error)) {
 		for _, id := range ids {
 			c.Purge(now, id, func(err error) {
 				if err == nil {

@@ -55,6 +55,8 @@ type Options struct {
 	MaxCached int
 	// CheckpointRecords: see partition.Config.
 	CheckpointRecords int
+	// Limits bound the memory that each partition needs; the zero value is the default.
+	Limits partition.Limits
 	// HibernateAfter is how long the hub must have had nothing to do, and no timer be due,
 	// before it hibernates; 0: a minute, negative: never.
 	HibernateAfter time.Duration
@@ -280,6 +282,7 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Log: h.opts.Log,
 		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
 		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached, CheckpointRecords: h.opts.CheckpointRecords,
+		Limits: h.opts.Limits,
 	}
 }
 

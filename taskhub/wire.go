@@ -19,6 +19,7 @@ var codes = []struct {
 	{transport.Code_INVALID_STATE, ErrInvalidState},
 	{transport.Code_INVALID_ARGUMENT, ErrInvalidArgument},
 	{transport.Code_PAYLOAD_TOO_LARGE, ErrPayloadTooLarge},
+	{transport.Code_BUSY, ErrBusy},
 	{transport.Code_NOT_OWNER, errRefused},
 	{transport.Code_UNAVAILABLE, ErrUnavailable},
 }

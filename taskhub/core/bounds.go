@@ -180,6 +180,10 @@ func (c *Core) tryHeld(now int64) {
 }
 
 // Gathered is what waits for the next Seal: about how many bytes, and how many answers.
+// Bytes that cause no commit, see Pending, do not count: nothing would let them go.
 func (c *Core) Gathered() (bytes, replies int) {
+	if !c.needed {
+		return 0, len(c.effects.Replies)
+	}
 	return len(c.batch.Bytes()) + c.unwritten, len(c.effects.Replies)
 }

@@ -50,6 +50,7 @@ func (p *Partition) maybeCommit() {
 		return
 	}
 	p.commits.inFlight = true
+	p.load.commits(&s)
 	p.commits.idle.enter(p.cfg.Sched)
 	at := p.commits.at
 	p.cfg.Sched.Go(func() {
@@ -133,6 +134,7 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 // committed takes the verdict on the commit in flight.
 func (p *Partition) committed(s core.Sealed, next checkpoint.Position, err error) {
 	p.commits.inFlight = false
+	p.load.commits(&core.Sealed{})
 	if p.err != nil || p.done.Fired() {
 		return
 	}

@@ -44,6 +44,8 @@ type Config struct {
 	MaxCached int
 	// CheckpointRecords is after how many commits a checkpoint is due; 0: 1,000.
 	CheckpointRecords int
+	// Limits bound the memory that it needs.
+	Limits Limits
 }
 
 // Postman carries messages between partitions. It may lose, repeat and reorder them.

@@ -30,6 +30,9 @@ type received struct {
 	messages []*core.Message
 }
 
+// end is the number after that of the last message.
+func (r *received) end() uint64 { return r.first + uint64(len(r.messages)) }
+
 // Receive takes messages of partition src. What was taken in before is dropped, what
 // comes too early too: the sender sends again what is not acknowledged. It may be called
 // from anywhere.
@@ -50,7 +53,11 @@ func (p *Partition) Receive(src int, s core.Send) {
 	queue, waiting := p.intake.queues[src]
 	switch {
 	case waiting:
-		p.intake.queues[src] = append(queue, r)
+		// Only what follows: the sender repeats all that is not acknowledged while the store
+		// cannot be read.
+		if last := queue[len(queue)-1]; r.first <= last.end() && r.end() > last.end() {
+			p.intake.queues[src] = append(queue, r)
+		}
 	case foreign:
 		if p.intake.queues == nil {
 			p.intake.queues = map[int][]received{}
@@ -93,6 +100,9 @@ func (p *Partition) adoptAll(src int) {
 
 func (p *Partition) takeMessages(src int, r received) {
 	p.Do(func(c *core.Core, now int64) {
+		if p.weigh() {
+			return // no receipt: the sender keeps them, and sends them again
+		}
 		if err := c.Messages(now, src, r.first, r.messages); err != nil && !errors.Is(err, core.ErrGap) {
 			p.fail(err)
 		}

@@ -29,6 +29,7 @@ type Partition struct {
 	calls  calls
 	intake intake
 	rest   rest
+	load   load
 
 	// Below: owned by the loop.
 	core     *core.Core
@@ -61,10 +62,12 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 		done: cfg.Sched.NewSignal(), drained: cfg.Sched.NewSignal(), released: cfg.Sched.NewSignal(),
 	}
 	p.store.init(&p.cfg, p.epoch)
+	p.load.limits = cfg.Limits.withDefaults()
 	p.ctx, p.cancel = cfg.Sched.WithCancel(context.Background())
 	p.core = core.New(core.Config{
 		Partition: cfg.Partition, Partitions: cfg.Partitions, Epoch: r.root.Epoch, Place: cfg.Place,
 		FailNonDeterminism: cfg.FailNonDeterminism, ReplaceRunning: cfg.ReplaceRunning, MaxCached: cfg.MaxCached,
+		MaxOutboxMessages: cfg.Limits.OutboxMessages, MaxOutboxBytes: cfg.Limits.OutboxBytes,
 	}, r.db)
 	if err := p.core.Load(p.now()); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", &cfg, err), r.db.Close())
@@ -151,7 +154,8 @@ func (p *Partition) idle() {
 	if next := p.core.NextTimer(); next != 0 && next <= now && !p.stopping {
 		p.core.Tick(now)
 	}
-	if !p.stopping {
+	over := p.weigh()
+	if !p.stopping && !over {
 		if episodes := p.core.TakeEpisodes(now); len(episodes) > 0 {
 			mono := p.cfg.Sched.Mono()
 			for _, e := range episodes {
@@ -166,6 +170,9 @@ func (p *Partition) idle() {
 	}
 	p.armTimer(now)
 	p.maybeCommit()
+	if over && !p.weigh() {
+		p.loop.Post(func() {}) // it was answers alone: what was held back can go on
+	}
 	p.noteRest(now)
 	if p.stopping && !p.commits.inFlight && !p.core.Waiting() && (len(p.short.out) == 0 || p.patience == nil) {
 		p.drained.Fire()

@@ -71,7 +71,7 @@ func (s *slot) start() {
 				Log:     hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
 				Network: func(string, []byte) (transport.Network, error) { return s.c.network.of(h), nil },
 				Lease:   plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,
-				HibernateAfter: plan.HibernateAfter,
+				HibernateAfter: plan.HibernateAfter, Limits: plan.Limits,
 			})
 			if err == nil {
 				s.hub = hub
@@ -172,8 +172,8 @@ func (c *Cluster) call(what string, f func(ctx context.Context, hub *taskhub.Hub
 	return answer
 }
 
-// unknown says whether an error leaves open what happened.
+// unknown says whether an error leaves open what happened, or was a refusal for now.
 func unknown(err error) bool {
-	return errors.Is(err, taskhub.ErrUnavailable) || errors.Is(err, errCrashed) ||
+	return errors.Is(err, taskhub.ErrUnavailable) || errors.Is(err, taskhub.ErrBusy) || errors.Is(err, errCrashed) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/storage/faulty"
 )
 
@@ -15,6 +16,7 @@ type Plan struct {
 	Lease             time.Duration
 	CheckpointRecords int // 0: the default
 	MaxCached         int // 0: the default
+	Limits            partition.Limits
 	Skew              time.Duration
 	Clients           int
 	Rounds            int           // per client
@@ -96,6 +98,12 @@ func Draw(rng *rand.Rand) *Plan {
 	}
 	if some(0.3) {
 		p.Skew = time.Duration(rng.IntN(600)) * time.Second
+	}
+	if some(0.3) {
+		p.Limits.OutboxMessages = 1 + rng.IntN(5)
+	}
+	if some(0.2) {
+		p.Limits.IntakeBytes, p.Limits.IntakeReplies = 300+rng.IntN(3000), 1+rng.IntN(4)
 	}
 	p.Mischief = Mischief{Abandon: rate(0.4, 0.1), Forget: rate(0.5, 0.3), Twice: rate(0.4, 0.1), Stray: rate(0.4, 0.1), Slow: rate(0.3, 0.03)}
 	p.Weather = Weather{
