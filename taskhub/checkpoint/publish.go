@@ -224,18 +224,17 @@ func restoreOne(ctx context.Context, s sched.Scheduler, store storage.Store, pre
 }
 
 func fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key string, t Table) ([]byte, error) {
-	b, err := commitlog.Fetch(ctx, s, store, key)
+	b, err := commitlog.FetchGood(ctx, s, store, key, func(b []byte) error {
+		sum := sha256.Sum256(b)
+		if int64(len(b)) != t.Bytes || !strings.EqualFold(hex.EncodeToString(sum[:]), t.SHA256) {
+			return fmt.Errorf("%w: %s has %d bytes with another checksum than its manifest says (%d bytes)", ErrDamaged, key, len(b), t.Bytes)
+		}
+		return nil
+	})
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %s is missing", ErrDamaged, key)
 	}
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(b)
-	if int64(len(b)) != t.Bytes || !strings.EqualFold(hex.EncodeToString(sum[:]), t.SHA256) {
-		return nil, fmt.Errorf("%w: %s has %d bytes with another checksum than its manifest says (%d bytes)", ErrDamaged, key, len(b), t.Bytes)
-	}
-	return b, nil
+	return b, err
 }
 
 // putTimeout is when an unanswered PUT of n bytes is sent again: a slow uplink moves

@@ -107,11 +107,18 @@ var ErrAbsent = errors.New("slot is empty")
 // inspect looks into a slot that is taken: by this record, whose first answer was
 // lost, or by another. The nonce inside makes equal bytes the same record.
 func (l *Log) inspect(ctx context.Context, key string, record []byte) error {
-	other, err := Fetch(ctx, l.Sched, l.Store, key)
-	if err != nil {
+	ours := sha256.Sum256(record)
+	other, err := FetchGood(ctx, l.Sched, l.Store, key, func(b []byte) error {
+		if sha256.Sum256(b) == ours {
+			return nil
+		}
+		_, err := Decode(b)
+		return err
+	})
+	if err != nil && !errors.Is(err, ErrMalformed) {
 		return err
 	}
-	if sha256.Sum256(other) == sha256.Sum256(record) {
+	if sha256.Sum256(other) == ours {
 		return nil
 	}
 	return &SlotTakenError{Key: key, Bytes: other}
@@ -128,6 +135,29 @@ func Fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key stri
 			return b, err
 		}
 		if err := Pause(ctx, s, attempt, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// goodReads is how often an object is read before its damage is believed: an answer can be
+// cut short or garbled on its way, or by one of a store's disks, while the object is whole.
+const goodReads = 3
+
+// FetchGood is Fetch for an object whose content can be checked: it reads again what good
+// objects to, and believes that only when it stays. Then it answers what it got last, and
+// good's error.
+func FetchGood(ctx context.Context, s sched.Scheduler, store storage.Store, key string, good func([]byte) error) ([]byte, error) {
+	for read := 1; ; read++ {
+		b, err := Fetch(ctx, s, store, key)
+		if err != nil {
+			return nil, err
+		}
+		bad := good(b)
+		if bad == nil || read == goodReads {
+			return b, bad
+		}
+		if err := Pause(ctx, s, read, bad); err != nil {
 			return nil, err
 		}
 	}
@@ -235,7 +265,13 @@ func (l *Log) fetchAll(ctx context.Context, keys []string) ([][]byte, error) {
 	for k, key := range keys {
 		done[k] = l.Sched.NewSignal()
 		l.Sched.Go(func() {
-			bodies[k], errs[k] = Fetch(ctx, l.Sched, l.Store, key)
+			bodies[k], errs[k] = FetchGood(ctx, l.Sched, l.Store, key, func(b []byte) error {
+				_, err := Decode(b)
+				return err
+			})
+			if errors.Is(errs[k], ErrMalformed) {
+				errs[k] = nil // told in its place, after the records before it
+			}
 			done[k].Fire()
 		})
 	}

@@ -490,3 +490,45 @@ type expiring struct{ trusted }
 
 func (expiring) Sign(ctx context.Context) context.Context { return storage.Until(ctx, time.Now()) }
 func (expiring) Refresh(context.Context) error            { return errLost }
+
+// garbled damages the first answers to each GET; the objects are whole.
+type garbled struct {
+	storage.Store
+	mu   sync.Mutex
+	left map[string]int
+	n    int
+}
+
+func (g *garbled) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
+	b, tag, err := g.Store.Get(ctx, key)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, known := g.left[key]; !known {
+		g.left[key] = g.n
+	}
+	if err != nil || g.left[key] == 0 {
+		return b, tag, err
+	}
+	g.left[key]--
+	if g.left[key]%2 == 0 {
+		return b[:len(b)/2], tag, nil
+	}
+	b[len(b)/2] ^= 4
+	return b, tag, nil
+}
+
+func TestDamageIsBelievedOnlyWhenItStays(t *testing.T) {
+	s := memory.New()
+	fill(t, s, 1, 2, 3)
+	for n, want := range map[int]bool{1: true, 2: true, 3: false} {
+		got, _, err := tail(t.Context(), newLog(&garbled{Store: s, left: map[string]int{}, n: n}), 0)
+		if fine := err == nil && len(got) == 3; fine != want {
+			t.Errorf("%d bad answers: got %v, %v", n, got, err)
+		}
+		// Its own record, whose answer was lost, is no other's.
+		err = newLog(&garbled{Store: s, left: map[string]int{}, n: n}).Append(t.Context(), trusted{}, 2, record(2, "me"))
+		if fine := err == nil; fine != want {
+			t.Errorf("%d bad answers: append says %v", n, err)
+		}
+	}
+}

@@ -241,7 +241,7 @@ func TestObserverReportsARecordItCannotRead(t *testing.T) {
 		}
 		g := observe(t.Context(), newVirtual(), s, "x", nil)
 		<-g.done
-		if g.err == nil || g.took != 0 {
+		if g.err == nil || g.took > time.Second { // it is read again before that is believed
 			t.Errorf("got %v after %v", g.err, g.took)
 		}
 		if b, _, _ := s.Get(t.Context(), prefix+"x"); string(b) != "garbage" {

@@ -3,6 +3,7 @@ package lease
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -81,13 +82,23 @@ func UpdateUnder(ctx context.Context, guard commitlog.Guard, s sched.Scheduler, 
 	}
 }
 
+// goodReads is how often a record is read before it is believed not to be JSON: an answer
+// can be cut short on its way while the record is whole.
+const goodReads = 3
+
 // Read gets a record and does not give up before ctx ends, unless there is none
-// (storage.ErrNotFound).
+// (storage.ErrNotFound). A record is JSON.
 func Read(ctx context.Context, s sched.Scheduler, r Register, key string) ([]byte, storage.Tag, error) {
+	bad := 0
 	for attempt := 0; ; attempt++ {
 		actx, cancel := s.WithTimeout(ctx, attemptTimeout)
 		b, tag, err := r.Get(actx, key)
 		cancel()
+		if err == nil && !json.Valid(b) {
+			if bad++; bad < goodReads {
+				err = fmt.Errorf("%s: %d bytes that are not JSON", key, len(b))
+			}
+		}
 		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrInvalidKey) {
 			return b, tag, err
 		}

@@ -79,8 +79,11 @@ func ReadPayload(ctx context.Context, store storage.Store, prefix func(partition
 			return "", fmt.Errorf("payload: %w", err)
 		}
 		bad := checkPayload(key, ref, b)
-		if bad == nil || read == payloadReads {
-			return string(b), bad
+		switch {
+		case bad == nil:
+			return string(b), nil
+		case read == payloadReads:
+			return "", bad
 		}
 	}
 }

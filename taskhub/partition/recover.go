@@ -9,6 +9,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
+	"github.com/durafunc/durafunc/taskhub/kv"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
@@ -48,19 +49,29 @@ func (c *Config) recover(ctx context.Context, free string) (*recovered, error) {
 	return r, nil
 }
 
+// errState means that the working state on this host failed: its disk is full or broken.
+// What is in the bucket is not in doubt, so that the partition is opened again later.
+var errState = errors.New("working state")
+
 // restore loads the newest checkpoint and replays the log after it. If the checkpoint
-// is damaged the one before it serves, with the log that was kept for that.
+// is damaged, or cannot be opened, the one before it serves, with the log that was kept
+// for that.
 func (c *Config) restore(ctx context.Context, r *recovered) error {
 	err := c.restoreFrom(ctx, r, r.root.Checkpoint)
-	if err == nil || r.root.Checkpoint == nil || !damaged(err) || c.stillOurs(ctx, r) != nil {
+	if err == nil || r.root.Checkpoint == nil || !damaged(err) && !errors.Is(err, errState) || c.stillOurs(ctx, r) != nil {
 		return err
 	}
-	c.Log.Error("checkpoint is damaged, going back to the one before it", "partition", c.Partition, "epoch", r.root.Epoch, "error", err)
+	c.Log.Error("checkpoint cannot be used, going back to the one before it", "partition", c.Partition, "epoch", r.root.Epoch, "error", err)
 	if r.db != nil {
 		err = errors.Join(err, r.db.Close())
 		r.db = nil
 	}
-	if before := c.restoreFrom(ctx, r, r.root.Previous); before != nil {
+	switch before := c.restoreFrom(ctx, r, r.root.Previous); {
+	case errors.Is(before, errState) && !errors.Is(err, errState):
+		return before // which says nothing of what is stored
+	case errors.Is(err, errState) && damaged(before):
+		return err
+	case before != nil:
 		return errors.Join(err, before)
 	}
 	r.fellBack = true
@@ -78,7 +89,7 @@ func (c *Config) restoreFrom(ctx context.Context, r *recovered, m *checkpoint.Ma
 	}
 	state, err := c.Opener.Begin(fmt.Sprintf("p%d-%d", c.Partition, r.root.Epoch))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errState, err)
 	}
 	var db checkpoint.DB
 	if m == nil {
@@ -87,8 +98,9 @@ func (c *Config) restoreFrom(ctx context.Context, r *recovered, m *checkpoint.Ma
 		db, err = checkpoint.Restore(ctx, c.Sched, c.Store, c.tablePrefix(), m, state)
 	}
 	if err != nil {
-		if m != nil && ctx.Err() == nil && !damaged(err) {
-			err = &CorruptError{Key: c.tablePrefix() + m.Bundle.Name, Err: err}
+		if ctx.Err() == nil && !damaged(err) {
+			// What was fetched has its checksum.
+			err = fmt.Errorf("%w: %w", errState, err)
 		}
 		return err
 	}
@@ -132,8 +144,12 @@ func (c *Config) apply(r *recovered, slot commitlog.Slot) error {
 	}
 	r.records++
 	r.bytes += len(rec.Body)
-	if err := r.db.Apply(rec.Body, checkpoint.Position{Seq: rec.Seq, Epoch: rec.Epoch, Digest: slot.Digest}); err != nil {
+	err := r.db.Apply(rec.Body, checkpoint.Position{Seq: rec.Seq, Epoch: rec.Epoch, Digest: slot.Digest})
+	if errors.Is(err, kv.ErrMalformed) {
 		return &CorruptError{Key: slot.Key, Err: err}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errState, err)
 	}
 	return nil
 }
