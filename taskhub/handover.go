@@ -3,6 +3,7 @@ package taskhub
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/partition"
@@ -105,7 +106,9 @@ func (h *Hub) handOver(ctx context.Context, n int, heir load) error {
 		return partition.ErrStopped
 	}
 	h.parts[n].state = Moving
+	d := h.desks[n]
 	h.mu.Unlock()
+	d.move()
 	started := h.opts.Sched.Mono()
 	err := part.Checkpoint(ctx)
 	if err == nil {
@@ -195,11 +198,19 @@ func (h *Hub) handAllOver(ctx context.Context) error {
 // The executor can then give back what it has not begun, so that Stop need not wait for it.
 func (h *Hub) Quiesce() {
 	h.mu.Lock()
+	h.leaving = true
 	patience := alonePatience
 	if len(h.loads()) > 1 {
 		patience = movePatience
 	}
+	desks := slices.Clone(h.desks)
 	h.mu.Unlock()
+	for _, d := range desks {
+		if d != nil {
+			d.move()
+		}
+	}
+	h.greet() // no more work comes from others
 	for _, p := range h.serving() {
 		p.Quiesce(patience)
 	}

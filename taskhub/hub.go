@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -73,8 +74,12 @@ type Hub struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	ended  sched.Signal
+	runner *runner
+	late   atomic.Uint64
 
 	mu       sync.Mutex
+	desks    []*desk // of the partitions, as they were opened here last
+	leaving  bool    // takes no work of other hosts any more
 	session  *lease.Session
 	parts    []share
 	members  []*member     // the other hosts, in the order in which they were met
@@ -139,8 +144,9 @@ func open(ctx context.Context, opts Options) (*Hub, error) {
 	}
 	h := &Hub{
 		opts: opts, id: m.ID, place: place, ended: opts.Sched.NewSignal(), news: opts.Sched.NewSignal(),
-		parts: make([]share, len(place.starts)),
+		parts: make([]share, len(place.starts)), desks: make([]*desk, len(place.starts)),
 	}
+	h.runner = newRunner(h)
 	for n := range h.parts {
 		h.parts[n] = share{state: Opening, changed: opts.Sched.NewSignal()}
 	}
@@ -279,7 +285,7 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 		Hub: h.id, Partition: n, Partitions: len(h.parts), Place: h.place.of,
 		Prefix: partitionPrefix(n), PrefixOf: partitionPrefix,
 		Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched, Session: session,
-		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Log: h.opts.Log,
+		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Late: &h.late, Log: h.opts.Log,
 		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
 		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached, CheckpointRecords: h.opts.CheckpointRecords,
 		Limits: h.opts.Limits,
@@ -321,6 +327,7 @@ func (h *Hub) Stop(ctx context.Context) error {
 	}
 	h.wake()
 	err = errors.Join(err, h.ended.Wait(ctx))
+	h.runner.abandon()
 	h.closeNetwork()
 	h.mu.Lock()
 	session = h.session

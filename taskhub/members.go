@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/transport"
+	"github.com/durafunc/durafunc/taskhub/work"
 )
 
 // member is another host of the hub.
@@ -13,9 +14,14 @@ type member struct {
 	address string
 	met     time.Duration // Mono
 	heard   time.Duration // Mono of its last Hello; 0: never, or the connection broke since
-	leaving bool          // it takes no partitions any more
+	leaving bool          // it takes no partitions and no work any more
 	sleepy  bool          // it would hibernate
 	asleep  bool          // it does, and its session has ended
+
+	spoke  time.Duration   // Mono of its last sign of life of any kind
+	offers []work.Function // what it said that it can run
+	skills skills          // the same, less what it was found not to have since
+	room   [work.Kinds]int // how many more items it can begin, as far as this host knows
 }
 
 // Timings of the hosts' talk, as parts of the lease: a host that has been silent for three
@@ -82,7 +88,7 @@ func (h *Hub) greet() {
 	}
 	h.mu.Lock()
 	me := h.session
-	hello := &transport.Hello{Session: me.ID(), Address: h.opts.About.Address, Leaving: h.stopping, Sleepy: h.sleep.sleepy}
+	hello := &transport.Hello{Session: me.ID(), Address: h.opts.About.Address, Leaving: h.stopping || h.leaving, Sleepy: h.sleep.sleepy}
 	for n, s := range h.parts {
 		switch {
 		case s.mine(me.ID()) && (s.part != nil || s.state == Parked):
@@ -104,6 +110,7 @@ func (h *Hub) greet() {
 	if !me.Alive() {
 		return
 	}
+	h.offer(hello)
 	post := &transport.Post{Hub: h.id, What: &transport.Post_Hello{Hello: hello}}
 	for _, address := range to {
 		h.net.Peer(address).Post(post)
@@ -130,7 +137,9 @@ func (h *Hub) heard(hello *transport.Hello) {
 	if m.sleepy != hello.Sleepy || m.asleep != hello.Asleep {
 		h.news.Fire()
 	}
+	news := m.learnSkills(hello) || !h.takesWork(m)
 	m.heard, m.leaving, m.sleepy, m.asleep = h.opts.Sched.Mono(), hello.Leaving, hello.Sleepy, hello.Asleep
+	m.spoke = m.heard
 	h.slumbers(hello)
 	if !hello.Sleepy {
 		h.rouseLocked()
@@ -179,6 +188,9 @@ func (h *Hub) heard(hello *transport.Hello) {
 		}
 	}
 	h.mu.Unlock()
+	if news {
+		h.yield()
+	}
 	if waits {
 		h.sayAsleep(hello.Address)
 	}

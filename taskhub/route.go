@@ -155,6 +155,10 @@ func (p peers) Call(ctx context.Context, r *transport.Request) *transport.Respon
 		return &transport.Response{Code: transport.Code_INVALID_ARGUMENT, Text: "this host is of another task hub"}
 	case r.GetMove() != nil:
 		return h.give(ctx, r.GetMove())
+	case r.GetCheck() != nil:
+		return h.runner.check(r.GetCheck())
+	case r.GetRoll() != nil:
+		return h.roll(r.GetRoll())
 	case n >= len(h.parts):
 		return &transport.Response{Code: transport.Code_INVALID_ARGUMENT, Text: fmt.Sprintf("there is no partition %d", n)}
 	}
@@ -193,6 +197,12 @@ func (p peers) Post(post *transport.Post) {
 		if to := h.local(int(w.Receipt.Src)); to != nil && int(w.Receipt.Dst) < len(h.parts) {
 			to.Acked(int(w.Receipt.Dst), w.Receipt.UpTo)
 		}
+	case *transport.Post_Work:
+		h.runner.work(w.Work)
+	case *transport.Post_Done:
+		h.done(w.Done)
+	case *transport.Post_Taken:
+		h.taken(w.Taken)
 	}
 }
 

@@ -140,10 +140,12 @@ func (h *Hub) sessionRecord(ctx context.Context, id string) (lease.Record, error
 	return lease.Decode(key, b)
 }
 
-// Reconsider lets instances go on that were held because their code did not fit their
-// history: the set of functions has changed.
+// Reconsider is called when the executor's set of functions has changed: other hosts are
+// told, and instances go on that were held because their code did not fit their history.
 func (h *Hub) Reconsider() {
 	h.rouse()
+	h.wake()
+	h.yield()
 	for _, p := range h.serving() {
 		p.Do(reconsider, func(error) {})
 	}

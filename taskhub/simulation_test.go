@@ -18,7 +18,7 @@ import (
 var (
 	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation plays; 0: DURAFUNC_SIM_SEEDS, or a number for CI")
 	simFirst = flag.Uint64("sim.first", 1, "the first seed that TestSimulation plays")
-	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm, zombies or idle")
+	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm, zombies, idle or moves")
 	simSeed  = flag.Uint64("sim.seed", 0, "play this seed alone and print its whole trace")
 )
 
@@ -79,6 +79,8 @@ func plan() func(*rand.Rand) *sim.Plan {
 	switch *simPlan {
 	case "zombies":
 		return sim.Zombies
+	case "moves":
+		return sim.Moves
 	case "idle":
 		return sim.Idle
 	}
@@ -116,6 +118,16 @@ func TestSimulation(t *testing.T) {
 
 func TestSimulationWithoutFaults(t *testing.T) {
 	sweep(1, 20, sim.Calm, func(r sim.Result) bool {
+		if r.Err != nil {
+			report(t, r)
+		}
+		return r.Err != nil
+	})
+}
+
+// Hosts come and go in good order: no activity may run twice.
+func TestSimulationOfMoves(t *testing.T) {
+	sweep(1, 40, sim.Moves, func(r sim.Result) bool {
 		if r.Err != nil {
 			report(t, r)
 		}

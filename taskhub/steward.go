@@ -311,9 +311,12 @@ func (s *steward) serve(n int, ended string) {
 	h := s.h
 	cfg := h.partitionConfig(s.session, n)
 	for attempt := 0; s.ctx.Err() == nil && !h.isStopping(); attempt++ {
+		d := h.newDesk(n)
+		cfg.Exec = d
 		part, err := partition.Open(s.ctx, cfg, ended)
 		if err == nil {
 			attempt = 0
+			d.open(part)
 			if !h.update(n, func(x *share) { x.part, x.state, x.detail, x.epoch = part, Serving, "", part.Epoch() }) {
 				part.Abandon(ErrStopped) // Stop did not see it among those to be stopped
 			}
@@ -323,10 +326,12 @@ func (s *steward) serve(n int, ended string) {
 			h.resendTo(n)
 			_ = part.Done().Wait(context.Background()) // a partition ends with its session or with the hub
 			err = part.Err()
+			d.close()
 			if h.handedOver(n, part) {
 				return
 			}
 		}
+		d.close()
 		var corrupt *partition.CorruptError
 		switch {
 		case h.isStopping() || s.ctx.Err() != nil:

@@ -44,6 +44,10 @@ const (
 	// NoWakeAt: a partition that is released for hibernation does not say when it has to
 	// be served again.
 	NoWakeAt
+	// RollIgnored: a new owner starts activities that other hosts run for the former one.
+	RollIgnored
+	// AckBeforeCommit: a host may forget the result of an activity that no commit holds.
+	AckBeforeCommit
 	// HeldForGood: instances that were held, since an outbox was full, are not woken again.
 	HeldForGood
 
@@ -74,5 +78,5 @@ func All() []Bug {
 func (b Bug) String() string {
 	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
 		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
-		"StartsSleep", "NoWakeAt", "HeldForGood"}[b]
+		"StartsSleep", "NoWakeAt", "RollIgnored", "AckBeforeCommit", "HeldForGood"}[b]
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/transport"
+	"github.com/durafunc/durafunc/taskhub/work"
 )
 
 // Cluster is a task hub with its hosts, its bucket and its auditor.
@@ -21,6 +22,7 @@ type Cluster struct {
 	bucket  *Bucket
 	network *Network
 	ref     *Reference
+	calls   calls
 	slots   []*slot
 }
 
@@ -32,6 +34,9 @@ type slot struct {
 	host *Host        // nil while it is down
 	hub  *taskhub.Hub // nil until it is open
 	skew time.Duration
+	// skills are the functions of the machine's function apps; nil: all.
+	skills map[work.Function]bool
+	exec   *executor // of the present process
 	// asked are the moments of the last hour at which a hub that sleeps has asked the
 	// bucket for something.
 	asked []time.Duration
@@ -45,6 +50,7 @@ func NewCluster(w *World, plan *Plan) *Cluster {
 	c.bucket.Expiry = plan.Expiry
 	c.bucket.asked = c.askedAsleep
 	c.ref = NewReference(w, c.bucket)
+	c.calls = calls{w: w, strict: plan.Strict, last: map[work.Task]*begun{}}
 	for n := range plan.Hosts {
 		s := &slot{c: c, name: fmt.Sprintf("host%d", n)}
 		if plan.Skew > 0 {
@@ -52,7 +58,31 @@ func NewCluster(w *World, plan *Plan) *Cluster {
 		}
 		c.slots = append(c.slots, s)
 	}
+	if plan.Spread {
+		c.spread()
+	}
 	return c
+}
+
+// spread gives every machine some of the functions, and every function to some machine.
+func (c *Cluster) spread() {
+	for _, s := range c.slots {
+		s.skills = map[work.Function]bool{}
+	}
+	for _, f := range functions {
+		c.slots[c.w.rng.IntN(len(c.slots))].skills[f] = true
+		for _, s := range c.slots {
+			if c.w.chance(0.3) {
+				s.skills[f] = true
+			}
+		}
+	}
+	if c.w.chance(0.3) && len(c.slots) > 1 { // one has no function apps
+		for f := range c.slots[0].skills {
+			c.slots[1].skills[f] = true
+		}
+		clear(c.slots[0].skills)
+	}
 }
 
 // start boots a host process and lets it open the hub.
@@ -62,7 +92,8 @@ func (s *slot) start() {
 	h := w.NewHost(fmt.Sprintf("%s.%d", s.name, s.life), s.skew)
 	s.host, s.hub = h, nil
 	w.tracef("%s starts", h.name)
-	exec := newExecutor(h, s.c.ref, &plan.Mischief)
+	s.exec = newExecutor(h, s.c, s.skills)
+	exec := s.exec
 	h.Go(func() {
 		for {
 			hub, err := taskhub.Open(context.Background(), taskhub.Options{
@@ -103,6 +134,7 @@ func (s *slot) stop(patience time.Duration) {
 		return
 	}
 	s.c.w.tracef("%s is stopped", h.name)
+	s.exec.stopping = true
 	done := s.c.env.NewSignal()
 	h.Go(func() {
 		ctx, cancel := h.WithTimeout(context.Background(), patience)

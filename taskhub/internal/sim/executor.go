@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/history"
@@ -14,19 +15,74 @@ type Mischief struct {
 	Abandon, Forget, Twice, Stray, Slow float64
 }
 
+// neverEpoch takes an epoch to where no partition ever gets.
+const neverEpoch = 1 << 40
+
 // executor runs work items on one host, and checks what it is handed.
 type executor struct {
 	h        *Host
 	ref      *Reference
+	plan     *Plan
 	mischief *Mischief
+	skills   map[work.Function]bool // nil: it has every function
+	calls    *calls
 	parked   map[string]*replay // by execution
-	episodes int
+	running  [work.Kinds]int
+	queue    []*item // in the order of their arrival; also those that wait for their function
+	stopping bool    // its process is being stopped
 }
 
-var _ work.Executor = (*executor)(nil)
+var _ work.Local = (*executor)(nil)
 
-func newExecutor(h *Host, ref *Reference, m *Mischief) *executor {
-	return &executor{h: h, ref: ref, mischief: m, parked: map[string]*replay{}}
+// item is a work item that the executor has not answered.
+type item struct {
+	f    work.Function
+	run  func()
+	back func() // answers that it is abandoned
+}
+
+func newExecutor(h *Host, c *Cluster, skills map[work.Function]bool) *executor {
+	return &executor{
+		h: h, ref: c.ref, plan: c.plan, mischief: &c.plan.Mischief, skills: skills, calls: &c.calls, parked: map[string]*replay{},
+	}
+}
+
+// Has implements work.Local.
+func (x *executor) Has(f work.Function) bool { return x.skills == nil || x.skills[f] }
+
+// Free implements work.Local.
+func (x *executor) Free(k work.Kind) int {
+	if x.plan.Slots == 0 {
+		return 1000
+	}
+	free := x.plan.Slots - x.running[k]
+	for _, it := range x.queue {
+		if it.f.Kind == k && x.Has(it.f) {
+			free--
+		}
+	}
+	return max(0, free)
+}
+
+// Offers implements work.Local.
+func (x *executor) Offers() (list []work.Function) {
+	for _, f := range functions {
+		if x.Has(f) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// Yield implements work.Local.
+func (x *executor) Yield(elsewhere func(work.Function) bool) {
+	x.queue = slices.DeleteFunc(x.queue, func(it *item) bool {
+		given := !x.Has(it.f) && elsewhere(it.f)
+		if given {
+			it.back()
+		}
+		return given
+	})
 }
 
 // Submit implements work.Executor.
@@ -36,12 +92,43 @@ func (x *executor) Submit(b work.Batch, results func(work.Results)) {
 	}
 	for _, e := range b.Episodes {
 		x.checkHistory(e)
-		x.h.Go(func() { x.runEpisode(e, results) })
+		x.queue = append(x.queue, &item{
+			f:   work.Function{Kind: work.Orchestrator, Name: e.Name},
+			run: func() { x.runEpisode(e, results) },
+			back: func() {
+				results(work.Results{Episodes: []*work.EpisodeResult{{Token: e.Token, Abandoned: true}}})
+			},
+		})
 	}
 	for _, a := range b.Activities {
 		x.checkCommitted(a)
-		x.h.Go(func() { x.runActivity(a, results) })
+		x.queue = append(x.queue, &item{
+			f:   work.Function{Kind: work.ActivityFunction, Name: a.Name},
+			run: func() { x.runActivity(a, results) },
+			back: func() {
+				results(work.Results{Activities: []*work.ActivityResult{{Token: a.Token, Abandoned: true}}})
+			},
+		})
 	}
+	x.next()
+}
+
+// next begins what can begin.
+func (x *executor) next() {
+	var left []*item
+	for _, it := range x.queue {
+		if !x.Has(it.f) || x.plan.Slots > 0 && x.running[it.f.Kind] == x.plan.Slots {
+			left = append(left, it)
+			continue
+		}
+		x.running[it.f.Kind]++
+		x.h.Go(func() {
+			it.run()
+			x.running[it.f.Kind]--
+			x.next()
+		})
+	}
+	x.queue = left
 }
 
 // pause is how long an item takes.
@@ -60,7 +147,7 @@ func (x *executor) runEpisode(e *work.Episode, results func(work.Results)) {
 	send := func(r *work.EpisodeResult) { results(work.Results{Episodes: []*work.EpisodeResult{r}}) }
 	if w.chance(x.mischief.Stray) {
 		stray := e.Token
-		stray.Epoch--
+		stray.Epoch += neverEpoch
 		send(&work.EpisodeResult{Token: stray, Failed: &history.TaskFailureDetails{ErrorType: "Stray", ErrorMessage: "must be dropped"}})
 		stray = e.Token
 		stray.Serial += 1 << 40
@@ -112,7 +199,6 @@ func (x *executor) episode(e *work.Episode) *work.EpisodeResult {
 	if !r.ended {
 		x.parked[e.Execution] = r
 	}
-	x.episodes++
 	return result
 }
 
@@ -142,7 +228,8 @@ func (x *executor) checkHistory(e *work.Episode) {
 	if err != nil {
 		x.h.w.fail("%s: %v", e.Instance, err)
 	}
-	if past := bytes.Join(e.Past, nil); !bytes.HasPrefix(past, committed) {
+	// One that came late, over the network, may be of another time.
+	if past := bytes.Join(e.Past, nil); !bytes.HasPrefix(past, committed) && !bytes.HasPrefix(committed, past) {
 		x.h.w.fail("%s execution %s: episode %+v at position %d contradicts the committed history", e.Instance, e.Execution, e.Token, e.Position)
 	}
 }
@@ -173,15 +260,17 @@ func (x *executor) checkCommitted(a *work.Activity) {
 
 func (x *executor) runActivity(a *work.Activity, results func(work.Results)) {
 	w := x.h.w
-	x.pause(5 * time.Millisecond)
+	call := x.calls.begin(x, a)
+	x.pause(5*time.Millisecond + x.plan.Linger)
 	send := func(r *work.ActivityResult) { results(work.Results{Activities: []*work.ActivityResult{r}}) }
 	poison := "-1000000"
 	if w.chance(x.mischief.Stray) {
 		stray := a.Token
-		stray.Epoch--
+		stray.Epoch += neverEpoch
 		send(&work.ActivityResult{Token: stray, Result: &poison})
 	}
 	if w.chance(x.mischief.Abandon) {
+		call.over = true
 		send(&work.ActivityResult{Token: a.Token, Abandoned: true, Died: w.chance(0.3)})
 		x.pause(20 * time.Millisecond)
 		send(&work.ActivityResult{Token: a.Token, Result: &poison})

@@ -21,6 +21,8 @@ type NetWeather struct {
 	RequestLost, RequestTwice, AnswerLost float64
 	// Slow stretches every latency.
 	Slow float64
+	// Even: no latency is out of the ordinary.
+	Even bool
 }
 
 // Network joins the hosts of a world. Hosts are on machines, which cuts are between; an
@@ -72,6 +74,7 @@ func (n *Network) of(h *Host) transport.Network {
 func (n *Network) latency() time.Duration {
 	ms := 0.2 * math.Exp(0.7*n.w.rng.NormFloat64())
 	switch draw := n.w.rng.Float64(); {
+	case n.Weather.Even:
 	case draw < 0.001:
 		ms *= 2000
 	case draw < 0.01:
@@ -111,7 +114,7 @@ func (n *Network) cut(from, to string, d time.Duration) {
 }
 
 // heal ends the bad weather and all cuts.
-func (n *Network) heal() { n.Weather, n.cuts = NetWeather{}, nil }
+func (n *Network) heal() { n.Weather, n.cuts = NetWeather{Even: n.Weather.Even}, nil }
 
 // through says whether something gets from one process to another now.
 func (n *Network) through(from, to *end) bool {

@@ -41,6 +41,15 @@ type Plan struct {
 	HibernateAfter, Naps time.Duration
 	// FreshAddresses: see Network.
 	FreshAddresses bool
+	// Spread lets hosts have different functions. Slots is how many items of a kind a host
+	// runs at once; 0: no bound. Linger is how long activities take at most.
+	Spread bool
+	Slots  int
+	Linger time.Duration
+	// Joins is when the last host starts at most; 0: after 2 s.
+	Joins time.Duration
+	// Strict: nothing fails, and so no activity may run twice.
+	Strict bool
 }
 
 // Calm is a plan without any fault.
@@ -48,6 +57,17 @@ func Calm(rng *rand.Rand) *Plan {
 	return &Plan{
 		Hosts: 1, Partitions: 1 + rng.IntN(4), Lease: 15 * time.Second,
 		Clients: 3 + rng.IntN(4), Rounds: 2, Pause: 2 * time.Second, Naps: 2 * time.Minute,
+	}
+}
+
+// Moves is a plan in which nothing fails, but hosts come and go in good order, so that
+// partitions move while activities run.
+func Moves(rng *rand.Rand) *Plan {
+	return &Plan{
+		Hosts: 2 + rng.IntN(3), Partitions: 1 + rng.IntN(5), Lease: 3*time.Second + time.Duration(rng.IntN(8))*time.Second,
+		Clients: 3 + rng.IntN(4), Rounds: 4, Pause: 30 * time.Second, Stormy: 3 * time.Minute, Stops: 20 * time.Second,
+		Spread: rng.IntN(2) == 0, Slots: rng.IntN(2) * (2 + rng.IntN(6)), Linger: time.Duration(1+rng.IntN(20)) * time.Second,
+		Net: NetWeather{Even: true}, Joins: time.Minute, Strict: true, FreshAddresses: rng.IntN(2) == 0,
 	}
 }
 
@@ -144,6 +164,16 @@ func Draw(rng *rand.Rand) *Plan {
 		}
 	} else if some(0.15) {
 		p.idle(rng)
+	}
+	p.Spread = some(0.4)
+	if some(0.5) {
+		p.Slots = 1 + rng.IntN(6)
+	}
+	if some(0.4) {
+		p.Linger = time.Duration(1+rng.IntN(20)) * time.Second
+	}
+	if some(0.1) {
+		return Moves(rng)
 	}
 	if some(0.1) {
 		p.zombies(rng)

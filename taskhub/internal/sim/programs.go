@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -25,6 +26,18 @@ var programs = map[string]func(r *replay){
 	"Pass":    pass,
 	"Echo":    func(r *replay) { r.complete(r.input) },
 }
+
+// functions are what function apps can have: the programs and the activities that they
+// call.
+var functions = func() (list []work.Function) {
+	for _, name := range slices.Sorted(maps.Keys(programs)) {
+		list = append(list, work.Function{Kind: work.Orchestrator, Name: name})
+	}
+	for _, name := range []string{"Fail", "Square"} {
+		list = append(list, work.Function{Kind: work.ActivityFunction, Name: name})
+	}
+	return list
+}()
 
 // activityResult is what the activities answer.
 func activityResult(a *work.Activity) (result string, failure *history.TaskFailureDetails) {

@@ -41,7 +41,7 @@ func Run(seed uint64, draw func(*rand.Rand) *Plan, print func(line string)) Resu
 // play lets the plan happen and audits the end.
 func (c *Cluster) play() error {
 	for _, s := range c.slots {
-		c.w.at(nil, c.w.upTo(2*time.Second), func() {
+		c.w.at(nil, c.w.upTo(max(c.plan.Joins, 2*time.Second)), func() {
 			if s.host == nil {
 				s.start()
 			}
