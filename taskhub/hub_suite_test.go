@@ -36,6 +36,7 @@ type bucket struct {
 	mu      sync.Mutex
 	creates map[string]int // by the first part of the key below a partition, such as "log"
 	slow    time.Duration  // what a write of the log takes
+	stuck   time.Duration  // what a write of a payload takes
 }
 
 func newBucket() *bucket {
@@ -50,8 +51,11 @@ func (b *bucket) Create(ctx context.Context, key string, body []byte) (storage.T
 	}
 	b.creates[kind]++
 	slow := b.slow
+	if kind == "payload" {
+		slow = b.stuck
+	}
 	b.mu.Unlock()
-	if kind == "log" && slow > 0 {
+	if (kind == "log" || kind == "payload") && slow > 0 {
 		time.Sleep(slow)
 	}
 	return b.Store.Create(ctx, key, body)

@@ -161,7 +161,8 @@ func wireError(err error) error {
 		code = codes.FailedPrecondition
 	case errors.Is(err, taskhub.ErrInvalidArgument):
 		code = codes.InvalidArgument
-	case errors.Is(err, taskhub.ErrUnavailable):
+	case errors.Is(err, taskhub.ErrUnavailable), errors.Is(err, taskhub.ErrBusy):
+		// To an app they are one thing: send it again. The text says which it was.
 		code = codes.Unavailable
 	case errors.Is(err, context.Canceled):
 		code = codes.Canceled

@@ -81,6 +81,7 @@ func TestStatusCodes(t *testing.T) {
 		{fmt.Errorf("x: %w", taskhub.ErrInvalidState), codes.FailedPrecondition},
 		{fmt.Errorf("x: %w", taskhub.ErrInvalidArgument), codes.InvalidArgument},
 		{fmt.Errorf("x: %w", taskhub.ErrUnavailable), codes.Unavailable},
+		{fmt.Errorf("x: %w", taskhub.ErrBusy), codes.Unavailable},
 		{context.Canceled, codes.Canceled},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},
 		{errors.New("anything"), codes.Internal},

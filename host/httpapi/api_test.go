@@ -55,6 +55,7 @@ const (
 	invalidJSON = `{"Message":"Invalid JSON content"}`
 	onlyJSON    = `{"Message":"Only application/json request content is supported"}`
 	internal    = `{"Message":"Something went wrong while processing your request"}`
+	busy        = `{"Message":"Too much is waiting; try again","ExceptionType":"Busy"}`
 	unavailable = `{"Message":"The task hub is unavailable; try again","ExceptionType":"Unavailable"}`
 	noRewind    = `{"Message":"Rewind is not there yet","ExceptionType":"NotImplemented"}`
 )
@@ -120,6 +121,7 @@ func TestRoutes(t *testing.T) {
 		{"interval alone", "POST", "/orchestrators/Order/x?pollingInterval=1", "", nil, nil, 202, links("x"), `start Order id="x" version="" input=nil tags=map[]`},
 		{"bad timeout", "POST", "/orchestrators/Order/x?timeout=-1&pollingInterval=zzz", "", nil, nil, 202, links("x"), `start Order id="x" version="" input=nil tags=map[]`},
 		{"wait in vain", "POST", "/orchestrators/Order/x?timeout=0&pollingInterval=0", "", nil, nil, 202, links("x"), `start Order id="x" version="" input=nil tags=map[]`},
+		{"hub busy", "POST", "/orchestrators/Order/x", "", nil, fmt.Errorf("p3: %w", taskhub.ErrBusy), 429, busy, `start Order id="x" version="" input=nil tags=map[]`},
 		{"hub unavailable", "POST", "/orchestrators/Order/x", "", nil, fmt.Errorf("p3: %w", taskhub.ErrUnavailable), 503, unavailable, `start Order id="x" version="" input=nil tags=map[]`},
 		{"outcome unknown is no invitation to retry", "POST", "/orchestrators/Order/x", "", nil, context.DeadlineExceeded, 500, internal, `start Order id="x" version="" input=nil tags=map[]`},
 		{"hub refuses", "POST", "/orchestrators/Order/x", "", nil, fmt.Errorf("too long: %w", taskhub.ErrInvalidArgument), 400, badArg("too long: invalid argument"), `start Order id="x" version="" input=nil tags=map[]`},
@@ -249,6 +251,7 @@ func TestHeaders(t *testing.T) {
 		{"completed", "GET", "/instances/done", nil, "", ""},
 		{"failed", "GET", "/instances/failed?returnInternalServerErrorOnFailure=true", nil, "", ""},
 		{"unavailable", "GET", "/instances/run", taskhub.ErrUnavailable, "", "1"},
+		{"busy", "POST", "/orchestrators/Order/x", taskhub.ErrBusy, "", "1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -26,6 +26,7 @@ const (
 	retryStarted     = 10
 	retryRunning     = 5
 	retryUnavailable = 1
+	retryBusy        = 1
 )
 
 // errorBody is the body of an error (F§3.1 W12): PascalCase, unlike all else. There
@@ -58,6 +59,11 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, instance string, err 
 		badArgument(w, err.Error())
 	case r.Context().Err() != nil:
 		// The client has left; nobody reads the answer.
+	case errors.Is(err, taskhub.ErrBusy):
+		// Refused before anything was done, so that waiting requests do not fill the memory.
+		a.Log.Debug("request refused", "instance", instance, "error", err)
+		setRetryAfter(w, retryBusy)
+		writeError(w, http.StatusTooManyRequests, errorBody{Message: "Too much is waiting; try again", ExceptionType: "Busy"})
 	case errors.Is(err, taskhub.ErrUnavailable):
 		// The request was not answered: not taken, or taken when the partition stopped.
 		// It can be sent again; what was done already shows in the next answer.
