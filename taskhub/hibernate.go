@@ -16,8 +16,11 @@ import (
 // asked of the bucket until somebody wants something (E§C10, docs/decisions/0016).
 
 const (
-	// defaultHibernateAfter is how long nothing must have happened, and no timer be due.
+	// defaultHibernateAfter is how long nothing must have happened.
 	defaultHibernateAfter = time.Minute
+	// soon is how many times as long no timer may be due: to fall asleep and to wake costs
+	// as many requests as five minutes of renewals.
+	soon = 5
 	// stillLooks is how often the steward looks in that time.
 	stillLooks = 6
 	// wakeAhead is how long before a timer the host that had its partition wakes; another
@@ -82,14 +85,14 @@ func (s *steward) still() (st stillness, calm bool) {
 	h := s.h
 	st.requests = h.sleep.begun.Load()
 	calm = !h.stopping && !h.moving && !h.asking && st.requests == h.sleep.ended.Load()
-	soon := h.opts.Sched.Now().Add(h.hibernateAfter()).UnixNano()
+	worth := h.opts.Sched.Now().Add(soon * h.hibernateAfter()).UnixNano()
 	for n := range h.parts {
 		x := &h.parts[n]
 		switch {
 		case x.mine(s.session.ID()) && x.serving() && x.state == Serving:
 			r := x.part.Rest()
 			st.seqs = append(st.seqs, r.Seq)
-			calm = calm && !r.Busy && (r.Timer == 0 || r.Timer > soon)
+			calm = calm && !r.Busy && (r.Timer == 0 || r.Timer > worth)
 		case x.resting, x.state == Elsewhere && !x.heir && h.hears(x.owner):
 			st.seqs = append(st.seqs, 0)
 		default:

@@ -183,6 +183,9 @@ func TestIdleHubHibernates(t *testing.T) {
 					h.wantDone(t, "a", "b")
 				}
 				asleep(t, hosts)
+				for _, h := range hosts {
+					t.Logf("%s asks %d times for a wake-up, a request and a minute awake", h.name, len(h.meter.since()))
+				}
 				if sessions := b.keys(t, sessionPrefix); len(sessions) > 2*n {
 					t.Errorf("%d sessions are left: %v", len(sessions), sessions)
 				}

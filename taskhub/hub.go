@@ -58,8 +58,8 @@ type Options struct {
 	CheckpointRecords int
 	// Limits bound the memory that each partition needs; the zero value is the default.
 	Limits partition.Limits
-	// HibernateAfter is how long the hub must have had nothing to do, and no timer be due,
-	// before it hibernates; 0: a minute, negative: never.
+	// HibernateAfter is how long the hub must have had nothing to do before it hibernates,
+	// unless a timer is due in five times that; 0: a minute, negative: never.
 	HibernateAfter time.Duration
 }
 

@@ -101,13 +101,17 @@ func printStatus(out io.Writer, s *taskhub.HubStatus) error {
 	for _, x := range s.Sessions {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", short(x.ID), x.State, x.Host, x.PID, x.Started.Format(time.RFC3339), x.Renewed.UTC().Format(time.RFC3339))
 	}
-	fmt.Fprintln(w, "\npartition\tepoch\towner\tcheckpoint\tlog\trecords")
+	fmt.Fprintln(w, "\npartition\tepoch\towner\tcheckpoint\tlog\trecords\twakes")
 	for _, p := range s.Partitions {
 		owner := short(p.Owner)
 		if owner == "" {
 			owner = "(none)"
 		}
-		fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%d-%d\t%d\n", p.Partition, p.Epoch, owner, p.Checkpoint, p.LogFirst, p.LogLast, p.LogRecords)
+		wakes := "" // it is served, or until it is asked for something
+		if p.WakeAt != nil {
+			wakes = p.WakeAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%d-%d\t%d\t%s\n", p.Partition, p.Epoch, owner, p.Checkpoint, p.LogFirst, p.LogLast, p.LogRecords, wakes)
 	}
 	return w.Flush()
 }
