@@ -150,7 +150,7 @@ func TestSessionLostWhileFallingAsleep(t *testing.T) {
 			if hub.sleep.dozing == nil {
 				return ""
 			}
-			return hub.Hub.session.ID()
+			return hub.session.ID()
 		}}
 		hub = host(t, b, partitions(4), newSwitchboard().at("a"), func(o *Options) {
 			e.Store = o.Store

@@ -121,7 +121,10 @@ func (r *Reference) moves(p *refPartition) bool {
 	err := core.Each(p.db, 0, func(v *core.View) (bool, error) {
 		lo := binary.BigEndian.AppendUint64([]byte{'q'}, v.Number)
 		hi := binary.BigEndian.AppendUint64([]byte{'q'}, v.Number+1)
-		for range p.db.Scan(lo, hi) {
+		for _, err := range p.db.Scan(lo, hi) {
+			if err != nil {
+				return false, err
+			}
 			moves = moves || v.Row.Status != history.Suspended && v.Row.StartAt <= beginning.Add(r.w.now).UnixNano()
 			break
 		}
