@@ -177,7 +177,7 @@ func (c *HostClient) PutFile(ctx context.Context, name string, body []byte, cont
 	return r.GetUrl(), err
 }
 
-// ask makes one call; the connection is made at the first one.
+// ask makes one call.
 func ask[Q, R any](ctx context.Context, c *HostClient, what string,
 	method func(protocol.HostServicesClient, context.Context, *Q, ...grpc.CallOption) (*R, error), q *Q,
 ) (*R, error) {

@@ -41,6 +41,7 @@ type session struct {
 	out    *sender
 	// setHost takes the broker id of the host's services.
 	setHost func(uint32)
+	dialing sync.WaitGroup // the first connection to them
 
 	episodes   *pool[*protocol.OrchestratorWork]
 	activities *pool[*protocol.ActivityWork]
@@ -113,6 +114,7 @@ func (s *session) serve(stream protocol.FunctionApp_WorkServer) error {
 	s.cancel(errHostGone)
 	s.episodes.close()
 	s.activities.close()
+	s.dialing.Wait()
 	s.client.close()
 	return err
 }
@@ -135,6 +137,9 @@ func (s *session) receive(stream protocol.FunctionApp_WorkServer) error {
 func (s *session) take(f *protocol.HostFrame) {
 	if f.HostServices != 0 {
 		s.setHost(f.HostServices)
+		// At once: go-plugin forgets after 5 s where a service is that nobody has dialled,
+		// and whoever needs it later could never reach it.
+		s.dialing.Go(func() { _, _ = s.client.connect() }) // who needs it dials again, and hears why not
 	}
 	for _, id := range f.Evict {
 		s.r.parked.evict(id)

@@ -343,3 +343,17 @@ func TestWatchdogNamesTheInstance(t *testing.T) {
 	s.episodes.close()
 	s.episodes.ended.Wait()
 }
+
+// Whoever needs the host only after a while would come too late to dial it.
+func TestTheHostIsDialledBeforeAnybodyNeedsIt(t *testing.T) {
+	dialled := make(chan uint32, 1)
+	s := newSession(newRunner(NewApp("early"), hclog.NewNullLogger(), 0), func(id uint32) (*grpc.ClientConn, error) {
+		dialled <- id
+		return nil, errors.New("nobody is there")
+	})
+	s.take(&protocol.HostFrame{HostServices: 7})
+	if id := <-dialled; id != 7 {
+		t.Errorf("service %d is dialled, want 7", id)
+	}
+	s.dialing.Wait()
+}
