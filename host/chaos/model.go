@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -164,29 +166,34 @@ func linearizable(rec *recorder, ops []op, instances []*instance, dir string) (c
 			if err := porcupine.VisualizePath(model, info, page); err != nil {
 				page = err.Error()
 			}
-			rec.problem("not linearizable", "%s %s: no order explains what clients saw; see %s", i.Name, i.ID, filepath.Base(page))
-			for _, line := range describe(list) {
-				rec.sayf("    %s", line)
+			text := filepath.Join(dir, "illegal-"+i.ID+".txt")
+			if err := os.WriteFile(text, []byte(describe(list)), 0o644); err != nil {
+				text = err.Error()
 			}
+			rec.problem("not linearizable", "%s %s: no order explains what clients saw; see %s and %s", i.Name, i.ID, filepath.Base(text), filepath.Base(page))
 		}
 	}
 	return checked, undecided
 }
 
-// describe lists operations in the order of their calls.
-func describe(list []porcupine.Operation) []string {
+// describe lists operations in the order of their calls, one a line.
+func describe(list []porcupine.Operation) string {
 	list = slices.Clone(list)
-	slices.SortFunc(list, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
-	var lines []string
+	slices.SortFunc(list, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	var text strings.Builder
 	for _, p := range list {
 		o, _ := p.Input.(op)
 		end := "never"
 		if o.Return != forever {
 			end = fmt.Sprintf("%.3fs", time.Duration(o.Return).Seconds())
 		}
-		lines = append(lines, fmt.Sprintf("%.3fs to %s host %d %s: %s count %d", time.Duration(o.Call).Seconds(), end, o.Host, o.Kind, o.Result, o.Count))
+		fmt.Fprintf(&text, "%9.3fs to %9s  client %d, host %d  %s: %s", time.Duration(o.Call).Seconds(), end, o.Client, o.Host, o.Kind, o.Result)
+		if o.Count >= 0 {
+			fmt.Fprintf(&text, ", count %d", o.Count)
+		}
+		text.WriteByte('\n')
 	}
-	return lines
+	return text.String()
 }
 
 // keep writes the operations of the clients to a file in dir.

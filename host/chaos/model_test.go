@@ -76,8 +76,10 @@ func TestLinearizable(t *testing.T) {
 			if got := rec.found() == 0; got != tt.want {
 				t.Errorf("linearizable: %v, want %v", got, tt.want)
 			}
-			if _, err := os.Stat(filepath.Join(dir, "illegal-x.html")); (err != nil) != tt.want {
-				t.Errorf("the page of evidence: %v", err)
+			for _, name := range []string{"illegal-x.html", "illegal-x.txt"} {
+				if _, err := os.Stat(filepath.Join(dir, name)); (err != nil) != tt.want {
+					t.Errorf("evidence: %v", err)
+				}
 			}
 		})
 	}
