@@ -82,7 +82,7 @@ type step struct {
 }
 
 func newRecorder(out io.Writer) *recorder {
-	return &recorder{began: time.Now(), out: out, notes: map[string]int{}}
+	return &recorder{began: time.Now(), out: out, notes: map[string]int{}, findings: []finding{}}
 }
 
 func (r *recorder) now() time.Duration { return time.Since(r.began) }

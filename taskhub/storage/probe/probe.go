@@ -295,7 +295,11 @@ func (p *probe) finish(ctx context.Context, found error, keys ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()
 	for _, key := range keys {
-		if err := p.store.Delete(ctx, key); err != nil {
+		err := p.store.Delete(ctx, key)
+		for attempt := 0; err != nil && found == nil && !isVerdict(err) && p.again(ctx, attempt); attempt++ {
+			err = p.store.Delete(ctx, key)
+		}
+		if err != nil {
 			if found == nil {
 				found = p.failed("clean up", err)
 			}

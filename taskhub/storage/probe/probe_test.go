@@ -89,17 +89,21 @@ func TestConflictWithItselfIsNoVerdict(t *testing.T) {
 
 // TestQuickEndures: each request of a host's start may fail, and the host starts.
 func TestQuickEndures(t *testing.T) {
-	for lost := range 6 {
+	for lost := range 5 {
 		inner, n := memory.New(), 0
 		s := faulty.New(inner, faulty.Only(func(faulty.Op, string) faulty.Fault {
 			if n++; n-1 == lost {
 				return faulty.FailBefore
 			}
 			return faulty.Pass
-		}, faulty.Create, faulty.Replace))
+		}, faulty.Create, faulty.Replace, faulty.Delete))
 		if err := probe.Quick(t.Context(), s, "hub"); err != nil {
 			t.Errorf("write %d fails once: %v", lost, err)
 		}
+		if n < 6 {
+			t.Errorf("write %d fails once: %d writes, want it repeated", lost, n)
+		}
+		wantEmpty(t, inner)
 	}
 }
 
