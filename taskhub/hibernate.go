@@ -156,6 +156,9 @@ func (s *steward) letGo(parts []*partition.Partition, released []bool) []sched.S
 		ends = append(ends, done)
 		h.opts.Sched.Go(func() {
 			defer done.Fire()
+			if d := h.desk(n); d != nil {
+				d.move() // should an activity have been handed out at the last moment
+			}
 			wakeAt, err := p.Sleep(s.ctx)
 			if err != nil {
 				h.opts.Log.Warn("partition is not released", "hub", h.opts.Name, "partition", n, "error", err)
