@@ -94,7 +94,7 @@ func (r *recorder) add(o op) {
 	r.ops = append(r.ops, o)
 	if o.Return != forever {
 		at := time.Duration(o.Return)
-		if quiet := at - r.lastAck; quiet > r.longest {
+		if quiet := at - r.lastAck; r.lastAck > 0 && quiet > r.longest { // hosts start before the first
 			r.longest, r.longestAt = quiet, r.lastAck
 		}
 		r.lastAck = max(r.lastAck, at)
