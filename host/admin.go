@@ -72,7 +72,7 @@ func (a *admin) Status() httpapi.HostStatus {
 }
 
 func taskHubStatus(hub *taskhub.Hub) *httpapi.TaskHubStatus {
-	s := &httpapi.TaskHubStatus{Session: hub.Session(), Address: hub.Address()}
+	s := &httpapi.TaskHubStatus{Session: hub.Session(), Address: hub.Address(), LateAnswers: hub.Late()}
 	for _, p := range hub.Info() {
 		s.Partitions = append(s.Partitions, httpapi.PartitionStatus{
 			Partition: p.Partition, State: string(p.State), Epoch: p.Epoch, Owner: p.Owner, Address: p.Address, Detail: p.Detail,
@@ -135,11 +135,13 @@ func (a *admin) HasOrchestrator(name string) bool {
 	return slices.ContainsFunc(a.OrchestratorNames(), func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// OrchestratorNames implements httpapi.Orchestrators.
+// OrchestratorNames implements httpapi.Orchestrators: those of this host's function apps,
+// and then those that only other hosts have.
 func (a *admin) OrchestratorNames() []string {
 	var names []string
-	for _, f := range a.h.work.Functions() {
-		if f.Kind == dispatch.Orchestrator {
+	for _, f := range append(a.h.work.Offers(), a.h.hub.Elsewhere()...) {
+		known := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, f.Name) })
+		if f.Kind == dispatch.Orchestrator && !known {
 			names = append(names, f.Name)
 		}
 	}

@@ -28,6 +28,9 @@ type TaskHubStatus struct {
 	Session    string            `json:"session"`
 	Address    string            `json:"address,omitempty"` // where other hosts reach this one
 	Partitions []PartitionStatus `json:"partitions"`
+	// LateAnswers counts answers of work items that came when nobody waited for them any
+	// more, since the host started.
+	LateAnswers uint64 `json:"lateAnswers"`
 }
 
 // PartitionStatus is one partition as this host sees it; state is one of

@@ -22,8 +22,9 @@ type ActivityInfo struct {
 	Attempt int
 }
 
-// IdempotencyKey is "instance/execution/task": the same whenever this call runs
-// again, and different for every other call.
+// IdempotencyKey is "instance/execution/task": the same whenever this call runs again,
+// on whatever host and whoever owns the instance by then, and different for every other
+// call. The attempts of a retry policy are calls of their own.
 func (i ActivityInfo) IdempotencyKey() string {
 	return i.InstanceID + "/" + i.ExecutionID + "/" + strconv.Itoa(int(i.TaskID))
 }
