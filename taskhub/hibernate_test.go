@@ -228,6 +228,17 @@ func TestTimersWakeTheHub(t *testing.T) {
 					t.Fatal(err)
 				}
 				asleep(t, hosts)
+				look, err := Inspect(t.Context(), Options{Name: "Test", Store: b})
+				if err != nil {
+					t.Fatal(err)
+				}
+				status, err := look.Status(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if p := status.Partitions[hosts[0].place.of("nap")]; p.WakeAt == nil || !p.WakeAt.Equal(began.Add(3*time.Hour)) || p.Owner != "" {
+					t.Errorf("its root says: %+v", p)
+				}
 				left := hosts
 				if kill {
 					owner := slices.IndexFunc(hosts, func(h *metered) bool { return h.parts[h.place.of("nap")].owner == h.Session() })
