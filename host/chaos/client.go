@@ -22,6 +22,10 @@ const (
 	attemptTimeout = 7 * time.Second
 	opTimeout      = 90 * time.Second
 	retryPause     = 50 * time.Millisecond
+
+	hastyOnceIn = 8 // requests of a hasty client
+	leastHaste  = 3 // milliseconds
+	mostHaste   = 80
 )
 
 // keyHeader names a request, so that a repetition has no second effect.
@@ -37,6 +41,9 @@ type client struct {
 	// keyed says that hosts honour keyHeader; without it a repeated request may have an
 	// effect for each attempt.
 	keyed bool
+	// hasty clients give up some requests before they can be answered, and repeat them
+	// while the first one is still at work.
+	hasty bool
 	next  int // number of the next key
 }
 
@@ -84,7 +91,14 @@ func (c *client) send(ctx context.Context, method, path string, body any) (*repl
 		r.attempts++
 		r.host = c.lb.choose(c.rng)
 		r.sent = c.rec.now()
-		err := r.attempt(ctx, method, c.lb.url(r.host)+path, text, headers)
+		patience := attemptTimeout
+		left := c.hasty && c.keyed && method != http.MethodGet && r.attempts == 1 && c.rng.IntN(hastyOnceIn) == 0
+		if left {
+			patience = c.between(leastHaste, mostHaste)
+		}
+		trial, done := context.WithTimeout(ctx, patience)
+		err := r.attempt(trial, method, c.lb.url(r.host)+path, text, headers)
+		done()
 		r.got = c.rec.now()
 		if err == nil && r.code == http.StatusInternalServerError {
 			c.rec.note(fmt.Sprintf("500 to %s %s", method, path[:min(len(path), 44)]))
@@ -96,7 +110,9 @@ func (c *client) send(ctx context.Context, method, path string, body any) (*repl
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			r.unclear = true
 		}
-		c.lb.fails(r.host, c.rec.began.Add(r.sent))
+		if !left { // else it is not the host's fault
+			c.lb.fails(r.host, c.rec.began.Add(r.sent))
+		}
 		if !pause(ctx, retryPause) {
 			return r, fmt.Errorf("%s %s: no answer in %d attempts: %w; last: %d %s %w", method, path, r.attempts, context.Cause(ctx), r.code, clip(r.body), orNone(err))
 		}

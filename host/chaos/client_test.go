@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,4 +181,44 @@ func TestWatcherLooksOnceAndRecordsWhatItSees(t *testing.T) {
 			t.Errorf("it looks at %q", got)
 		}
 	}
+}
+
+// TestHastyClientRepeatsUnderOneKey: the first attempt is still at work when the second
+// one comes.
+func TestHastyClientRepeatsUnderOneKey(t *testing.T) {
+	keys, release := make(chan string, 2), make(chan struct{})
+	var first atomic.Bool
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys <- r.Header.Get(keyHeader)
+		if first.CompareAndSwap(false, true) {
+			<-release
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	defer close(release)
+	c := &client{rec: newRecorder(io.Discard), lb: newBalancer(&fleet{nodes: []*node{{url: s.URL}}}), keyed: true, hasty: true}
+	for seed := uint64(0); ; seed++ { // one whose first request is given up
+		if c.rng = rand.New(rand.NewPCG(seed, 0)); givesUp(seed) {
+			break
+		}
+	}
+	if result, attempts := c.raise(t.Context(), "x", "e", nil, false, 0); result != accepted || attempts != 2 {
+		t.Errorf("%s after %d attempts, want accepted after 2", result, attempts)
+	}
+	if a, b := <-keys, <-keys; a != b {
+		t.Errorf("keys %s and %s, want one", a, b)
+	}
+	if h := c.lb.hosts[0]; h.avoid != 0 {
+		t.Errorf("the host is avoided for %v, and did nothing wrong", h.avoid)
+	}
+}
+
+// givesUp says whether a client with this seed gives up its first request: after the key
+// and the choice of one host it draws whether.
+func givesUp(seed uint64) bool {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	rng.Uint64()
+	rng.IntN(1)
+	return rng.IntN(hastyOnceIn) == 0
 }

@@ -189,7 +189,7 @@ func (o *options) disturbed(ctx context.Context, rec *recorder, f *fleet, lb *ba
 	stop := make(chan struct{})
 	var clients sync.WaitGroup
 	for n := range o.clients {
-		c := &client{n: n, rec: rec, lb: lb, keyed: keyed, rng: rand.New(rand.NewPCG(rng.Uint64(), 2))}
+		c := &client{n: n, rec: rec, lb: lb, keyed: keyed, hasty: true, rng: rand.New(rand.NewPCG(rng.Uint64(), 2))}
 		clients.Go(func() { c.work(ctx, stop) })
 	}
 	for n := range watchersPerHost * len(f.nodes) {
