@@ -218,7 +218,6 @@ func TestHastyClientRepeatsUnderOneKey(t *testing.T) {
 // and the choice of one host it draws whether.
 func givesUp(seed uint64) bool {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	rng.Uint64()
-	rng.IntN(1)
+	_, _ = rng.Uint64(), rng.Uint64()
 	return rng.IntN(hastyOnceIn) == 0
 }
