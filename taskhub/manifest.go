@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -111,14 +112,26 @@ func (m *manifest) checkLeases(leases string) error {
 	return fmt.Errorf("%w: the hub keeps them in %s, host.json says %s", ErrLeases, words(m.Leases), words(leases))
 }
 
-// openTimeout is when opening a hub gives up on a store that does not answer.
-const openTimeout = 20 * time.Second
+// openTimeout is when opening a hub gives up on a store that does not answer, and
+// openAttempts after how many refusals: a store that throttles for a moment must not end a
+// host's start.
+const (
+	openTimeout  = 20 * time.Second
+	openAttempts = 5
+)
 
 func readManifest(ctx context.Context, s sched.Scheduler, store storage.Store) ([]byte, error) {
 	ctx, cancel := s.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	b, _, err := store.Get(ctx, manifestKey)
-	return b, err
+	for attempt := 1; ; attempt++ {
+		b, _, err := store.Get(ctx, manifestKey)
+		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrDenied) || attempt == openAttempts {
+			return b, err
+		}
+		if err := commitlog.Pause(ctx, s, attempt, err); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func decodeManifest(b []byte) (*manifest, error) {
