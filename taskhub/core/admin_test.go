@@ -268,6 +268,31 @@ func TestReconsiderAfterARestart(t *testing.T) {
 	r.wants("held", history.Suspended, "") // by a person, who has not changed her mind
 }
 
+// Who suspends an instance is the one to resume it, though its code did not fit at that moment.
+func TestReconsiderLeavesWhatWasSuspended(t *testing.T) {
+	r := newRig(t, modes[0], 1)
+	r.flows["Collect"] = collect("e", 2)
+	_ = r.start("a", "Collect", "null")
+	r.post("a", func(c *core.Core, now int64, reply func(error)) { c.Raise(now, "a", "e", new("1"), reply) })
+	if !r.nodes[0].take() {
+		t.Fatal("no episode is out")
+	}
+	r.post("a", func(c *core.Core, now int64, reply func(error)) { c.Suspend(now, "a", "for a while", reply) })
+	r.broken["Collect"] = true
+	r.run()
+	r.broken["Collect"] = false
+	_ = r.ask("a", func(c *core.Core, now int64, reply func(error)) {
+		c.Reconsider(now)
+		c.Flush(func() { reply(nil) })
+	})
+	if row := r.row("a"); row.Status != history.Suspended || row.Suspended != "for a while" {
+		t.Errorf("it is %s: %q", history.StatusName(row.Status), row.Suspended)
+	}
+	_ = r.raise("a", "e", "2")
+	_ = r.resume("a")
+	r.wants("a", history.Completed, "1 2")
+}
+
 func TestNonDeterminismCanFailTheInstance(t *testing.T) {
 	everyMode(t, 2, func(r *rig) {
 		r.change = func(c *core.Config) { c.FailNonDeterminism = true }

@@ -165,6 +165,9 @@ func (c *Core) nonDeterministic(now int64, i *instance, f *history.TaskFailureDe
 		c.settle(now)
 		return
 	}
+	if i.row.Status == history.Suspended {
+		return // by somebody who resumes it; then the episode runs again, and disagrees again
+	}
 	i.row.NonDeterministic = true
 	c.suspects[i.num] = struct{}{}
 	c.suspend(now, i, f.ErrorMessage)
