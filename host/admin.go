@@ -40,7 +40,8 @@ func (h *Host) handler(store *files.Store) http.Handler {
 // Ready implements httpapi.Host.
 func (a *admin) Ready() bool {
 	state, _ := a.h.state.Load().(string)
-	return state == "Running" || state == "Starting"
+	// A host that stops still answers the requests that it has accepted.
+	return state == "Running" || state == "Starting" || state == "Stopping"
 }
 
 // Status implements httpapi.Host.

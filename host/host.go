@@ -51,6 +51,7 @@ type Host struct {
 	http    *http.Server
 	url     string
 	served  chan error
+	arrived arrivals
 	started time.Time
 	state   atomic.Value // string, F§7.3
 }
@@ -127,9 +128,10 @@ func (h *Host) serve(context.Context) error {
 		},
 	})
 	h.http = &http.Server{Handler: h.handler(h.files.Store), ReadHeaderTimeout: 10 * time.Second}
+	h.arrived.watch(h.http)
 	go func() {
-		err := h.http.Serve(h.bound)
-		if !errors.Is(err, http.ErrServerClosed) {
+		err := h.arrived.serve(h.http, h.bound)
+		if h.life.Err() == nil {
 			h.served <- err
 		}
 		close(h.served)
@@ -165,12 +167,7 @@ func (h *Host) Stop(ctx context.Context) error {
 	h.end()
 	var errs []error
 	if h.http != nil {
-		// Long polls would hold the shutdown up; their clients ask again.
-		quick, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-		if h.http.Shutdown(quick) != nil {
-			_ = h.http.Close()
-		}
-		cancel()
+		h.arrived.shutdown(ctx, h.http, h.bound)
 	}
 	if h.hub != nil {
 		h.hub.Quiesce()
