@@ -1,0 +1,221 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/durafunc/durafunc/host/hosttest"
+)
+
+// fleet is hosts of one hub behind a load balancer, with clients that keep them busy.
+type fleet struct {
+	root  *hosttest.Root
+	hosts []*hosttest.Host // of the test's own goroutine
+
+	mu   sync.Mutex
+	urls []string
+
+	cancel  context.CancelFunc
+	clients sync.WaitGroup
+	turn    atomic.Int64
+	seen    sync.Map // codes that clients met and that are no answer: *atomic.Int64 by int
+	mayFail bool     // hosts are killed: an answer may be lost, and a partition be away
+	started atomic.Int64
+	err     atomic.Pointer[error] // the first
+}
+
+// tickers run all the time, enough for every partition to have some.
+const tickers = 3 * partitions
+
+func newFleet(t *testing.T, s hosttest.Store, mayFail bool) *fleet {
+	t.Helper()
+	f := &fleet{root: shared(t, s, shortLease), mayFail: mayFail}
+	f.hosts = startAll(t, f.root, 3)
+	hosttest.UntilSpread(t, f.hosts...)
+	f.balance()
+	for n := range tickers {
+		f.hosts[0].StartInstance(t, "Ticker", fmt.Sprint("ticker-", n), "{}")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	f.cancel = cancel
+	for n := range 4 {
+		f.clients.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				if err := f.order(fmt.Sprintf("order-%d-%d", n, i)); err != nil {
+					f.err.CompareAndSwap(nil, &err)
+					return
+				}
+			}
+		})
+	}
+	t.Cleanup(func() {
+		cancel()
+		f.clients.Wait()
+	})
+	return f
+}
+
+// balance tells the clients where the hosts are.
+func (f *fleet) balance() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.urls = nil
+	for _, h := range f.hosts {
+		f.urls = append(f.urls, h.URL())
+	}
+}
+
+// next is the base of the next request.
+func (f *fleet) next() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.urls[int(f.turn.Add(1))%len(f.urls)]
+}
+
+// order runs one small orchestration from start to end, each request through another host.
+func (f *fleet) order(id string) error {
+	if _, err := f.send("POST", hosttest.StartPath("Chain", id), "2", id, http.StatusAccepted); err != nil {
+		return err
+	}
+	f.started.Add(1)
+	for {
+		code, err := f.send("GET", hosttest.InstancePath(id), nil, "", http.StatusOK, http.StatusAccepted)
+		if err != nil || code == http.StatusOK {
+			return err
+		}
+	}
+}
+
+// orderTimeout bounds one request with its repetitions.
+const orderTimeout = time.Minute
+
+// send sends a request as a load balancer does: on to the next host when one does not take
+// it. Each repetition has the same request id. An answer with another code is an error.
+func (f *fleet) send(method, path string, body any, key string, want ...int) (int, error) {
+	client := hosttest.Client{Base: f.next, Header: http.Header{}}
+	if key != "" {
+		client.Header.Set("Idempotency-Key", key)
+	}
+	for deadline := time.Now().Add(orderTimeout); ; {
+		a, err := client.Do(context.Background(), method, path, body)
+		if err == nil {
+			for _, code := range want {
+				if a.Code == code {
+					return code, nil
+				}
+			}
+			if !f.mayFail || a.Code != http.StatusServiceUnavailable {
+				return 0, fmt.Errorf("%s %s: %d %s", method, path, a.Code, a.Body)
+			}
+			f.count(a.Code)
+		} else {
+			// A connection that was accepted by the kernel and not yet by the host is reset
+			// when it ends; a balancer goes on to the next host then, too.
+			if !f.mayFail && !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
+				return 0, err
+			}
+			f.count(0)
+		}
+		if time.Now().After(deadline) {
+			return 0, fmt.Errorf("%s %s: no answer within %v: %w", method, path, orderTimeout, err)
+		}
+	}
+}
+
+func (f *fleet) count(code int) {
+	n, _ := f.seen.LoadOrStore(code, &atomic.Int64{})
+	n.(*atomic.Int64).Add(1)
+}
+
+// work lets the clients finish so many orders more, and fails the test when one has failed.
+func (f *fleet) work(t *testing.T, orders int64) {
+	t.Helper()
+	until := f.started.Load() + orders
+	hosttest.Until(t, "the clients go on", func() bool {
+		f.check(t)
+		return f.started.Load() >= until
+	})
+}
+
+func (f *fleet) check(t *testing.T) {
+	t.Helper()
+	if err := f.err.Load(); err != nil {
+		t.Fatal(*err)
+	}
+}
+
+// finish ends the load and checks that all that was acknowledged is there.
+func (f *fleet) finish(t *testing.T) {
+	t.Helper()
+	f.cancel()
+	f.clients.Wait()
+	f.check(t)
+	var worst time.Duration
+	for n := range tickers {
+		id := fmt.Sprint("ticker-", n)
+		f.hosts[n%len(f.hosts)].Raise(t, id, "Stop", nil)
+		var out struct {
+			Ticks int
+			Worst time.Duration
+		}
+		f.hosts[(n+1)%len(f.hosts)].Output(t, id, &out)
+		if worst = max(worst, out.Worst); out.Ticks == 0 {
+			t.Errorf("%s has not ticked", id)
+		}
+	}
+	f.seen.Range(func(code, n any) bool {
+		t.Logf("answers with code %v (0: none): %d", code, n.(*atomic.Int64).Load())
+		return true
+	})
+	t.Logf("%d orders; the longest pause of an orchestration was %v", f.started.Load(), worst)
+	// What a host holds a request for: above it clients would see errors.
+	if most := 5 * time.Second; worst > most && !f.mayFail {
+		t.Errorf("an orchestration paused for %v", worst)
+	}
+	for _, h := range f.hosts {
+		h.Stop(t)
+	}
+}
+
+// TestRollingRestart stops and starts one host after the other under load: no request
+// fails, and orchestrations pause for a moment at most.
+func TestRollingRestart(t *testing.T) {
+	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
+		t.Parallel()
+		f := newFleet(t, s, false)
+		for i := range f.hosts {
+			f.work(t, 10)
+			f.hosts[i].Stop(t)
+			f.work(t, 10)
+			f.hosts[i] = f.root.Start(t)
+			f.balance()
+		}
+		f.work(t, 10)
+		f.finish(t)
+	})
+}
+
+// TestKillUnderLoad kills one host after the other: what was acknowledged is there, and
+// ends, for clients that repeat a request whose answer is lost.
+func TestKillUnderLoad(t *testing.T) {
+	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
+		t.Parallel()
+		f := newFleet(t, s, true)
+		for i := range f.hosts {
+			f.work(t, 10)
+			f.hosts[i].Kill()
+			f.work(t, 10)
+			f.hosts[i] = f.root.Start(t)
+			f.balance()
+		}
+		f.work(t, 10)
+		f.finish(t)
+	})
+}
