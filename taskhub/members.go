@@ -42,8 +42,8 @@ func (h *Hub) helloEvery() time.Duration {
 
 // meet notes that there is another host. Called with the lock held.
 func (h *Hub) meet(session, address string) *member {
-	if session == "" || address == "" || session == h.session.ID() || h.net == nil {
-		return nil
+	if session == "" || address == "" || h.net == nil || session == h.session.ID() || address == h.opts.About.Address {
+		return nil // this host, perhaps in a session before
 	}
 	if n := slices.IndexFunc(h.members, func(m *member) bool { return m.session == session }); n >= 0 {
 		return h.members[n]
