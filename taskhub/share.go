@@ -119,7 +119,8 @@ func (h *Hub) learn(ctx context.Context, session *lease.Session, n int) {
 	if s.mine(session.ID()) || root.Epoch < s.epoch || root.Epoch == s.epoch && s.owner == root.Owner && !s.free {
 		return
 	}
-	if err == nil && record.State == lease.Live {
+	// A record that cannot be read does not say that its host is gone.
+	if err != nil || record.State == lease.Live {
 		h.belongs(n, root.Owner, record.Address, root.Epoch)
 		h.meet(root.Owner, record.Address)
 		return

@@ -154,7 +154,7 @@ func FetchGood(ctx context.Context, s sched.Scheduler, store storage.Store, key 
 			return nil, err
 		}
 		bad := good(b)
-		if bad == nil || read == goodReads {
+		if bad == nil || read == goodReads || planted.Is(planted.BelieveDamage) {
 			return b, bad
 		}
 		if err := Pause(ctx, s, read, bad); err != nil {

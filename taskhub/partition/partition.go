@@ -8,6 +8,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/kv"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/sched"
@@ -104,13 +105,13 @@ func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
 			return err
 		}
 		p.reads.enter(p.cfg.Sched)
-		if p.done.Fired() || p.released.Fired() {
+		if p.done.Fired() || p.givenUp() {
 			p.reads.leave()
 			return ErrStopped
 		}
 		err := f(p.db)
 		p.reads.leave()
-		if p.released.Fired() {
+		if p.givenUp() {
 			return ErrStopped
 		}
 		if p.cfg.Session.Alive() {
@@ -118,6 +119,9 @@ func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
 		}
 	}
 }
+
+// givenUp says whether another host may own the partition, though the session lives.
+func (p *Partition) givenUp() bool { return p.released.Fired() && !planted.Is(planted.ReadsWhileReleasing) }
 
 // ErrStopped means that the partition does not serve any more.
 var ErrStopped = errors.New("partition has stopped")

@@ -50,6 +50,11 @@ const (
 	AckBeforeCommit
 	// HeldForGood: instances that were held, since an outbox was full, are not woken again.
 	HeldForGood
+	// ReadsWhileReleasing: while its root is given up, and somebody else may own it already, a
+	// partition goes on answering queries.
+	ReadsWhileReleasing
+	// BelieveDamage: the first answer that is damaged counts, though the object is whole.
+	BelieveDamage
 
 	bugs
 )
@@ -78,5 +83,5 @@ func All() []Bug {
 func (b Bug) String() string {
 	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
 		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
-		"StartsSleep", "NoWakeAt", "RollIgnored", "AckBeforeCommit", "HeldForGood"}[b]
+		"StartsSleep", "NoWakeAt", "RollIgnored", "AckBeforeCommit", "HeldForGood", "ReadsWhileReleasing", "BelieveDamage"}[b]
 }

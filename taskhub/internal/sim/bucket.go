@@ -125,7 +125,7 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 	b.asked(s.h)
 	fate := b.fate(op)
 	signed, expires := s.h.Now(), s.expiry(ctx, op)
-	there, back := b.latency(), b.latency()
+	there, back := b.latency(), b.latency()+b.answering(op, key)
 	var answer error
 	err := w.block(ctx, func(x *waiter) {
 		reply := func(err error) {
@@ -147,7 +147,10 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 					return
 				}
 			}
-			err := apply()
+			err := b.denied(op)
+			if err == nil {
+				err = apply()
+			}
 			if op.IsWrite() || fate != faulty.Pass {
 				w.tracef("%s %s %s: %s, %v", s.h.name, op, key, fate, errText(err))
 			}
@@ -159,7 +162,7 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 		switch fate {
 		case faulty.FailBefore:
 			w.tracef("%s %s %s: %s", s.h.name, op, key, fate)
-			reply(errRefused)
+			reply(b.refusal(op))
 			return
 		case faulty.FailLate, faulty.Hang:
 			w.tracef("%s %s %s: %s", s.h.name, op, key, fate)
@@ -205,7 +208,7 @@ func (s *hostStore) expiry(ctx context.Context, op faulty.Op) time.Time {
 	if !ok || !op.IsWrite() || !s.b.Expiry {
 		return never
 	}
-	return until.Add(-s.h.wall).Truncate(time.Second)
+	return until.Add(-s.h.ahead()).Truncate(time.Second)
 }
 
 func errText(err error) string {
@@ -223,6 +226,7 @@ func (s *hostStore) Get(ctx context.Context, key string) (body []byte, tag stora
 			return storage.ErrNotFound
 		}
 		body, tag = slices.Clone(o.body), o.tag
+		body = s.spoiled(key, body)
 		return nil
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ type client struct {
 // stories are what clients do; each uses ids of its own.
 var stories = []func(c *client, id string){
 	(*client).computes, (*client).counts, (*client).relays, (*client).waits, (*client).pauses, (*client).kills, (*client).reuses, (*client).carries,
-	(*client).naps,
+	(*client).naps, (*client).registers, (*client).lists, (*client).sweeps, (*client).spawns,
 }
 
 // play runs the client's rounds.
@@ -32,6 +32,9 @@ func (c *client) play(rounds int, pause time.Duration) {
 	for round := range rounds {
 		c.c.sleep(c.c.w.upTo(pause))
 		story := stories[c.c.w.rng.IntN(len(stories))]
+		if c.c.plan.OnlyRegisters {
+			story = (*client).registers
+		}
 		story(c, fmt.Sprintf("c%d-%d", c.n, round))
 	}
 	c.done = true
@@ -59,9 +62,13 @@ func (c *client) fail(format string, args ...any) {
 // requests are remembered, an early one had worked, and the instance ended before the last
 // one, which replaced it.
 func (c *client) starts(name, id, input string) (again bool) {
-	replaced := false
-	once, err := c.changes("start "+name+" "+id, func(ctx context.Context, hub *taskhub.Hub) (string, error) {
-		result, err := hub.Start(ctx, taskhub.StartRequest{Name: name, ID: id, Input: &input})
+	return c.startsWith(taskhub.StartRequest{Name: name, ID: id, Input: &input})
+}
+
+func (c *client) startsWith(r taskhub.StartRequest) (again bool) {
+	replaced, id := false, r.ID
+	once, err := c.changes("start "+r.Name+" "+id, func(ctx context.Context, hub *taskhub.Hub) (string, error) {
+		result, err := hub.Start(ctx, r)
 		replaced = result.Replaced
 		if err == nil {
 			if v, _ := c.c.ref.lookup(id); v == nil {
@@ -83,6 +90,7 @@ func (c *client) starts(name, id, input string) (again bool) {
 		c.used = map[string]bool{}
 	}
 	c.used[id] = true
+	c.c.started = append(c.c.started, id)
 	return !once
 }
 
@@ -109,11 +117,12 @@ func (c *client) end(id string) *taskhub.Instance {
 	var i *taskhub.Instance
 	for {
 		err := c.try("wait "+id, func(ctx context.Context, hub *taskhub.Hub) (err error) {
-			if c.c.w.chance(0.5) {
-				i, err = hub.Wait(ctx, id)
-			} else {
-				i, err = hub.Get(ctx, id, taskhub.GetOptions{Payloads: true})
-			}
+			i, err = c.see(ctx, hub, id, func() (*taskhub.Instance, error) {
+				if c.c.w.chance(0.5) {
+					return hub.Wait(ctx, id)
+				}
+				return hub.Get(ctx, id, taskhub.GetOptions{Payloads: true})
+			})
 			return err
 		})
 		if err != nil {

@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/taskhub"
-	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/transport"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -24,6 +23,12 @@ type Cluster struct {
 	ref     *Reference
 	calls   calls
 	slots   []*slot
+	// started are the ids whose start was acknowledged, in that order.
+	started []string
+	seen    map[string]sight // by instance id
+	// shares is who served what when that was last looked at, and even whether that was fair.
+	shares string
+	even   bool
 }
 
 // slot is one machine: it runs one host process after another.
@@ -33,7 +38,10 @@ type slot struct {
 	life int
 	host *Host        // nil while it is down
 	hub  *taskhub.Hub // nil until it is open
+	disk disk
 	skew time.Duration
+	// drift is by which share its clocks are too fast.
+	drift float64
 	// skills are the functions of the machine's function apps; nil: all.
 	skills map[work.Function]bool
 	exec   *executor // of the present process
@@ -44,7 +52,7 @@ type slot struct {
 
 // NewCluster makes the cluster of a plan. No host runs yet.
 func NewCluster(w *World, plan *Plan) *Cluster {
-	c := &Cluster{w: w, env: w.NewHost("world", 0), plan: plan, bucket: NewBucket(w)}
+	c := &Cluster{w: w, env: w.NewHost("world", 0), plan: plan, bucket: NewBucket(w), seen: map[string]sight{}}
 	c.network = NewNetwork(w)
 	c.network.FreshAddresses = plan.FreshAddresses
 	c.bucket.Expiry = plan.Expiry
@@ -52,7 +60,10 @@ func NewCluster(w *World, plan *Plan) *Cluster {
 	c.ref = NewReference(w, c.bucket)
 	c.calls = calls{w: w, strict: plan.Strict, last: map[work.Task]*begun{}}
 	for n := range plan.Hosts {
-		s := &slot{c: c, name: fmt.Sprintf("host%d", n)}
+		s := &slot{c: c, name: fmt.Sprintf("host%d", n), disk: disk{w: w, fails: &plan.DiskFails}}
+		if plan.Drift {
+			s.drift = 0.02*w.rng.Float64() - 0.01
+		}
 		if plan.Skew > 0 {
 			s.skew = w.upTo(2*plan.Skew) - plan.Skew
 		}
@@ -90,6 +101,7 @@ func (s *slot) start() {
 	s.life++
 	w, plan := s.c.w, s.c.plan
 	h := w.NewHost(fmt.Sprintf("%s.%d", s.name, s.life), s.skew)
+	h.drift = s.drift
 	s.host, s.hub = h, nil
 	w.tracef("%s starts", h.name)
 	s.exec = newExecutor(h, s.c, s.skills)
@@ -98,7 +110,7 @@ func (s *slot) start() {
 		for {
 			hub, err := taskhub.Open(context.Background(), taskhub.Options{
 				Name: "Sim", Store: s.c.bucket.Store(h), Partitions: plan.Partitions,
-				Opener: checkpoint.Memory{}, Exec: exec, Sched: h,
+				Opener: diskOpener{&s.disk}, Exec: exec, Sched: h,
 				Log:     hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
 				Network: func(string, []byte) (transport.Network, error) { return s.c.network.of(h), nil },
 				Lease:   plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,

@@ -13,6 +13,9 @@ import (
 // Mischief is how function apps behave: the rates of what goes wrong.
 type Mischief struct {
 	Abandon, Forget, Twice, Stray, Slow float64
+	// Hang: no answer for minutes, until the app is restarted. Misfit: an orchestrator's
+	// code does not fit its history for now; the right one is put back again and again.
+	Hang, Misfit float64
 }
 
 // neverEpoch takes an epoch to where no partition ever gets.
@@ -141,6 +144,11 @@ func (x *executor) pause(typical time.Duration) {
 	_ = x.h.Sleep(context.Background(), d) // a crash unwinds it
 }
 
+// hang is as long as it takes until somebody notices and restarts the app.
+func (x *executor) hang() {
+	_ = x.h.Sleep(context.Background(), time.Minute+x.h.w.upTo(4*time.Minute)) // a crash unwinds it
+}
+
 func (x *executor) runEpisode(e *work.Episode, results func(work.Results)) {
 	w := x.h.w
 	x.pause(2 * time.Millisecond)
@@ -152,6 +160,17 @@ func (x *executor) runEpisode(e *work.Episode, results func(work.Results)) {
 		stray = e.Token
 		stray.Serial += 1 << 40
 		send(&work.EpisodeResult{Token: stray, Failed: &history.TaskFailureDetails{ErrorType: "Stray", ErrorMessage: "must be dropped"}})
+	}
+	if w.chance(x.mischief.Hang) {
+		x.hang()
+		delete(x.parked, e.Execution)
+		send(&work.EpisodeResult{Token: e.Token, Abandoned: true})
+		return
+	}
+	if e.Name != "Hold" && w.chance(x.mischief.Misfit) { // that nobody but clients suspends
+		delete(x.parked, e.Execution)
+		send(&work.EpisodeResult{Token: e.Token, NonDeterminism: &history.TaskFailureDetails{ErrorType: "Misfit", ErrorMessage: "the code does not fit"}})
+		return
 	}
 	if w.chance(x.mischief.Abandon) {
 		delete(x.parked, e.Execution)
@@ -268,6 +287,17 @@ func (x *executor) runActivity(a *work.Activity, results func(work.Results)) {
 		stray := a.Token
 		stray.Epoch += neverEpoch
 		send(&work.ActivityResult{Token: stray, Result: &poison})
+		stray = a.Token
+		stray.Serial += 1 << 40
+		send(&work.ActivityResult{Token: stray, Result: &poison})
+	}
+	if w.chance(x.mischief.Hang) {
+		x.hang()
+		call.over = true
+		send(&work.ActivityResult{Token: a.Token, Abandoned: true})
+		x.pause(20 * time.Millisecond)
+		send(&work.ActivityResult{Token: a.Token, Result: &poison})
+		return
 	}
 	if w.chance(x.mischief.Abandon) {
 		call.over = true

@@ -13,8 +13,15 @@ type Weather struct {
 	Writes, Reads faulty.Rates
 	// Down: every request fails. Throttled: most of them do, with a 503.
 	Down, Throttled bool
-	// Slow stretches every latency.
-	Slow float64
+	// Slow stretches every latency. SlowAnswers is the share of writes that take effect and
+	// are answered only seconds later, SlowRoots the same for roots alone, and SlowLists how long a page of a listing takes at most.
+	Slow, SlowAnswers, SlowRoots float64
+	SlowLists                    time.Duration
+	// Damaged is the share of reads whose answer is damaged though the object is whole.
+	Damaged float64
+	// NoReads, NoWrites: permission to do so is taken away; without the former there is none
+	// for writes either.
+	NoReads, NoWrites bool
 	// Held is the share of requests that have not left the host yet when they are
 	// under way: a freeze holds them back and a crash ends them.
 	Held float64

@@ -17,8 +17,11 @@ type Host struct {
 	alive       bool
 	frozenUntil time.Duration
 	rng         *rand.Rand
-	wall        time.Duration // by how much its wall clock is ahead
+	wall        time.Duration // by how much its wall clock was ahead when it booted
 	monoLag     time.Duration // how long its boot clock stood still
+	booted      time.Duration
+	drift       float64        // by which share its clocks are too fast
+	damaged     map[string]int // answers about an object that came damaged
 	running     []*coroutine
 	died        sched.Signal // of the world, fires when the host crashes
 }
@@ -27,17 +30,35 @@ var _ sched.Scheduler = (*Host)(nil)
 
 // NewHost boots a host whose wall clock is ahead of the world's by wall.
 func (w *World) NewHost(name string, wall time.Duration) *Host {
-	h := &Host{w: w, name: name, alive: true, wall: wall, rng: rand.New(rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()))}
+	h := &Host{w: w, name: name, alive: true, wall: wall, booted: w.now, rng: rand.New(rand.NewPCG(w.rng.Uint64(), w.rng.Uint64()))}
 	h.died = &signal{w: w}
 	w.hosts = append(w.hosts, h)
 	return h
 }
 
 // Now implements sched.Scheduler.
-func (h *Host) Now() time.Time { return beginning.Add(h.w.now + h.wall) }
+func (h *Host) Now() time.Time { return beginning.Add(h.w.now + h.ahead()) }
+
+// ahead is by how much the wall clock is ahead of the world's.
+func (h *Host) ahead() time.Duration { return h.wall + h.drifted() }
+
+func (h *Host) drifted() time.Duration {
+	if h.drift == 0 {
+		return 0
+	}
+	return time.Duration(h.drift * float64(h.w.now-h.booted))
+}
+
+// real is how long d on the host's clocks is in the world's.
+func (h *Host) real(d time.Duration) time.Duration {
+	if h.drift == 0 {
+		return d
+	}
+	return time.Duration(float64(d) / (1 + h.drift))
+}
 
 // Mono implements sched.Scheduler.
-func (h *Host) Mono() time.Duration { return h.w.now - h.monoLag }
+func (h *Host) Mono() time.Duration { return h.w.now + h.drifted() - h.monoLag }
 
 // Random implements sched.Scheduler.
 func (h *Host) Random(b []byte) {
@@ -52,7 +73,7 @@ func (h *Host) Go(f func()) { h.w.at(h, h.w.jitter(), func() { h.spawn(f) }) }
 // Sleep implements sched.Scheduler.
 func (h *Host) Sleep(ctx context.Context, d time.Duration) error {
 	var e *event
-	err := h.w.block(ctx, func(x *waiter) { e = h.w.at(h, d, func() { x.wake(nil) }) })
+	err := h.w.block(ctx, func(x *waiter) { e = h.w.at(h, h.real(d), func() { x.wake(nil) }) })
 	h.w.cancel(e)
 	return err
 }
@@ -60,6 +81,7 @@ func (h *Host) Sleep(ctx context.Context, d time.Duration) error {
 // WithTimeout implements sched.Scheduler.
 func (h *Host) WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	c := h.w.newContext(ctx)
+	d = h.real(d)
 	if at := beginning.Add(h.w.now + d); c.deadline.IsZero() || at.Before(c.deadline) {
 		c.deadline = at
 	}

@@ -28,7 +28,7 @@ func (c *client) naps(id string) {
 		c.starts("Timers", id, encode([]int{int(d.Milliseconds())}))
 	}
 	due, calm := w.now+d, c.c.calm()
-	slack := c.c.plan.Lease + 10*time.Second
+	slack := c.c.plan.Lease + 10*time.Second + 5*c.c.plan.Linger
 	c.c.sleep(due + slack - w.now)
 	if v, _ := c.c.ref.lookup(id); calm && c.c.calm() && (v == nil || !history.IsTerminal(v.Row.Status)) {
 		c.doing = "nap of " + d.String()
@@ -58,7 +58,7 @@ const settleTime = 5 * time.Minute
 // calm says whether nothing disturbs the cluster, nor has lately.
 func (c *Cluster) calm() bool {
 	p := c.plan
-	if p.Skew > 0 || p.ClockSteps > 0 || p.Stormy > 0 && c.w.now < p.Stormy+settleTime {
+	if p.Skew > 0 || p.ClockSteps > 0 || p.Drift || p.Misfits || p.Stormy > 0 && c.w.now < p.Stormy+settleTime {
 		return false
 	}
 	return !slices.ContainsFunc(c.slots, func(s *slot) bool {
@@ -98,7 +98,10 @@ func (c *Cluster) mayRest(n int) bool {
 			return false
 		}
 	}
-	now := beginning.Add(c.w.now - c.plan.Skew).UnixNano()
+	now := beginning.Add(c.w.now - c.plan.Skew)
+	if c.plan.Drift {
+		now = now.Add(-c.w.now / 50)
+	}
 	for e, err := range p.db.Scan([]byte{'t'}, []byte{'t' + 1}) {
 		var task core.OpenTask
 		if err == nil {
@@ -108,7 +111,7 @@ func (c *Cluster) mayRest(n int) bool {
 			c.w.fail("partition %d: %v", n, err)
 			return false
 		}
-		if timer := task.GetTimer(); timer != nil && timer.Due < now || task.GetActivity() != nil {
+		if timer := task.GetTimer(); timer != nil && timer.Due < now.UnixNano() || task.GetActivity() != nil {
 			return false
 		}
 	}

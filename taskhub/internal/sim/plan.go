@@ -27,7 +27,17 @@ type Plan struct {
 	// Stormy is how long faults go on. Then everything heals.
 	Stormy time.Duration
 	// Mean times between the troubles of the hosts and the bucket; 0: never.
-	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts time.Duration
+	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts, Denials, FullDisks time.Duration
+	// DiskFails is the share of a host's operations on its disk that fail.
+	DiskFails float64
+	// Drift lets clocks go up to 1 % too fast or too slow.
+	Drift bool
+	// Misfits: Mischief.Misfit is not 0 while the storm lasts.
+	Misfits bool
+	// Writes is how often a register is written, beyond three. OnlyRegisters lets clients do
+	// nothing else.
+	Writes        int
+	OnlyRegisters bool
 	// LongFreezes lets freezes last up to two hours, else up to a few leases.
 	LongFreezes bool
 	// Expiry: see Bucket.
@@ -108,7 +118,7 @@ func Draw(rng *rand.Rand) *Plan {
 	p := &Plan{
 		Hosts: 1 + rng.IntN(3), Partitions: 1 + rng.IntN(4), Lease: 3*time.Second + time.Duration(rng.IntN(13))*time.Second,
 		Clients: 2 + rng.IntN(4), Rounds: 2 + rng.IntN(3), Pause: time.Minute,
-		Stormy: 3*time.Minute + time.Duration(rng.IntN(5))*time.Minute,
+		Stormy: 3*time.Minute + time.Duration(rng.IntN(5))*time.Minute, Writes: 4,
 	}
 	if some(0.8) {
 		p.CheckpointRecords = 3 + rng.IntN(40)
@@ -145,6 +155,7 @@ func Draw(rng *rand.Rand) *Plan {
 	p.Cuts = mean(0.4, 2*time.Minute)
 	p.OneWay = some(0.5)
 	p.FreshAddresses = some(0.5)
+	p.more(some, rate, mean)
 	p.Naps, p.HibernateAfter = 2*time.Minute, 2*time.Second+time.Duration(rng.IntN(60))*time.Second
 	if some(0.2) {
 		p.HibernateAfter = -1
@@ -175,12 +186,27 @@ func Draw(rng *rand.Rand) *Plan {
 	if some(0.1) {
 		return Moves(rng)
 	}
-	if some(0.1) {
+	switch draw := rng.Float64(); {
+	case draw < 0.1:
 		p.zombies(rng)
-	} else {
+	case draw < 0.16:
+		p.releases(rng)
+	default:
 		p.Expiry = some(0.5)
 	}
 	return p
+}
+
+// more switches on what else can go wrong with the bucket, the hosts and the apps.
+func (p *Plan) more(some func(float64) bool, rate func(p, most float64) float64, mean func(float64, time.Duration) time.Duration) {
+	p.Weather.SlowAnswers, p.Weather.Damaged = rate(0.3, 0.1), rate(0.3, 0.1)
+	if some(0.3) {
+		p.Weather.SlowLists = 5 * time.Second
+	}
+	p.Denials, p.FullDisks, p.DiskFails = mean(0.2, 4*time.Minute), mean(0.15, 3*time.Minute), rate(0.2, 0.05)
+	p.Drift = some(0.2)
+	p.Mischief.Hang, p.Mischief.Misfit = rate(0.2, 0.02), rate(0.2, 0.1)
+	p.Misfits = p.Mischief.Misfit > 0
 }
 
 // zombies makes a plan in which hosts freeze with requests that have not left yet, long
@@ -194,6 +220,25 @@ func (p *Plan) zombies(rng *rand.Rand) {
 	p.Clients, p.Rounds, p.Pause, p.HibernateAfter = 6, 10, 20*time.Minute, -1
 	p.CheckpointRecords = 1 + rng.IntN(3)
 	p.Weather.Held, p.Weather.SignsLate, p.Weather.Traps = 0.9, true, 0.05
+}
+
+// releases makes a plan in which partitions change hands in order, again and again, while
+// the answers to what their owners write come late, and clients compare what they read
+// through all hosts.
+func (p *Plan) releases(rng *rand.Rand) {
+	p.Hosts, p.Partitions = 2+rng.IntN(2), 1+rng.IntN(2)
+	p.Stormy, p.HibernateAfter = 3*time.Minute, -1
+	p.Crashes, p.Freezes, p.Outages, p.Throttles, p.Denials, p.Cuts, p.FullDisks, p.DiskFails = 0, 0, 0, 0, 0, 0, 0, 0
+	p.Stops, p.LongFreezes, p.Spread = 15*time.Second, false, false
+	p.Weather.Writes, p.Weather.SlowAnswers, p.Weather.SlowRoots = faulty.Rates{}, 0, 0.5
+	p.Clients, p.Rounds, p.Pause, p.Writes, p.OnlyRegisters = 3, 2, 5*time.Second, 20, true
+}
+
+// Releases draws a plan of that kind whatever the seed.
+func Releases(rng *rand.Rand) *Plan {
+	p := Draw(rng)
+	p.releases(rng)
+	return p
 }
 
 // Zombies draws a plan of that kind whatever the seed.

@@ -24,6 +24,7 @@ var programs = map[string]func(r *replay){
 	"Relay":   relay,
 	"Hold":    hold,
 	"Pass":    pass,
+	"Spawn":   spawn,
 	"Echo":    func(r *replay) { r.complete(r.input) },
 }
 
@@ -284,6 +285,12 @@ func pass(r *replay) {
 	} else if t.done {
 		r.complete(t.result)
 	}
+}
+
+// spawn starts a child that goes on alone.
+func spawn(r *replay) {
+	r.spawn("Sum", r.instance+".child", r.input)
+	r.complete(`"gone"`)
 }
 
 // hold starts as many children of its kind as its input says, with one fewer each,

@@ -19,6 +19,7 @@ type replay struct {
 	input    string
 	parent   string
 	started  time.Time // of the first episode
+	startAt  time.Time // not before that; zero: at once
 	tasks    map[int32]*task
 	raised   []string // payloads of external events, in order
 	stops    int      // events named "stop"
@@ -54,12 +55,17 @@ func (r *replay) add(e *history.HistoryEvent) error {
 		}
 		r.input = k.ExecutionStarted.Input.GetValue()
 		r.parent = k.ExecutionStarted.ParentInstance.GetOrchestrationInstance().GetInstanceId()
+		if at := k.ExecutionStarted.ScheduledStartTimestamp; at != nil {
+			r.startAt = at.AsTime()
+		}
 		if id := k.ExecutionStarted.OrchestrationInstance.GetInstanceId(); id != r.instance {
 			return fmt.Errorf("event %d: started as %q", r.position, id)
 		}
 	case *history.HistoryEvent_OrchestratorStarted:
 		if r.started.IsZero() {
-			r.started = e.Timestamp.AsTime()
+			if r.started = e.Timestamp.AsTime(); r.started.Before(r.startAt) {
+				return fmt.Errorf("event %d: to be started at %v, and started at %v", r.position, r.startAt, r.started)
+			}
 		}
 	case *history.HistoryEvent_TaskScheduled:
 		return r.scheduled(e.EventId, k.TaskScheduled.Name+" "+k.TaskScheduled.Input.GetValue())
@@ -145,6 +151,13 @@ func (r *replay) activity(name string, input int) *task {
 func (r *replay) child(name, id, input string) *task {
 	return r.task(name+" "+input, &history.OrchestratorAction{OrchestratorActionType: &history.OrchestratorAction_CreateSubOrchestration{
 		CreateSubOrchestration: &history.CreateSubOrchestrationAction{Name: name, InstanceId: id, Input: value(input)},
+	}})
+}
+
+// spawn starts a child that is not awaited.
+func (r *replay) spawn(name, id, input string) {
+	r.task(name+" "+input, &history.OrchestratorAction{OrchestratorActionType: &history.OrchestratorAction_CreateSubOrchestration{
+		CreateSubOrchestration: &history.CreateSubOrchestrationAction{Name: name, InstanceId: id, Input: value(input), Tags: map[string]string{"FireAndForget": ""}},
 	}})
 }
 

@@ -79,6 +79,9 @@ func (c *Cluster) play() error {
 	if err := c.drain(); err != nil {
 		return err
 	}
+	if err := c.balance(); err != nil {
+		return err
+	}
 	return c.audit()
 }
 

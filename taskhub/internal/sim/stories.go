@@ -95,7 +95,9 @@ func (c *client) counts(id string) {
 func (c *client) state(id string) *taskhub.Instance {
 	var i *taskhub.Instance
 	err := c.c.call("get "+id, func(ctx context.Context, hub *taskhub.Hub) (err error) {
-		i, err = hub.Get(ctx, id, taskhub.GetOptions{Payloads: true})
+		i, err = c.see(ctx, hub, id, func() (*taskhub.Instance, error) {
+			return hub.Get(ctx, id, taskhub.GetOptions{Payloads: true})
+		})
 		return err
 	})
 	if err != nil {
@@ -142,8 +144,8 @@ func (c *client) pauses(id string) {
 			}
 			return err
 		})
-		if errors.Is(err, taskhub.ErrTerminal) {
-			break
+		if errors.Is(err, taskhub.ErrTerminal) || errors.Is(err, taskhub.ErrInvalidState) && c.c.plan.Misfits {
+			break // it has ended, or is held since its code does not fit
 		}
 		if err != nil {
 			c.fail("%v", err)

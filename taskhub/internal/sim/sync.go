@@ -98,7 +98,7 @@ func (l *loop) run() {
 
 // After implements sched.Loop.
 func (l *loop) After(d time.Duration, f func()) sched.Timer {
-	return &timer{w: l.h.w, e: l.h.w.at(l.h, d, func() { l.Post(f) })}
+	return &timer{w: l.h.w, e: l.h.w.at(l.h, l.h.real(d), func() { l.Post(f) })}
 }
 
 // Close implements sched.Loop.

@@ -46,6 +46,23 @@ func (c *Cluster) trouble() {
 		c.sleep(c.w.upTo(time.Minute))
 		c.bucket.Weather.Throttled = false
 	})
+	c.every(p.Denials, func() {
+		c.bucket.Weather.NoWrites, c.bucket.Weather.NoReads = true, c.w.chance(0.5)
+		c.w.tracef("permission is taken away, to read too: %v", c.bucket.Weather.NoReads)
+		c.sleep(c.w.upTo(2 * time.Minute))
+		c.bucket.Weather.NoWrites, c.bucket.Weather.NoReads = false, false
+		c.w.tracef("permission is given back")
+	})
+	c.every(p.FullDisks, func() {
+		s := c.anySlot()
+		c.w.tracef("the disk of %s is full", s.name)
+		s.disk.full = true
+		c.sleep(c.w.upTo(time.Minute))
+		s.disk.full = false
+	})
+	if p.Misfits {
+		c.putBack()
+	}
 	c.every(p.Cuts, func() {
 		if len(c.slots) > 1 {
 			c.cutNetwork()
@@ -57,6 +74,21 @@ func (c *Cluster) trouble() {
 			d := c.w.upTo(20*time.Second) - 10*time.Second
 			c.w.tracef("the clock of %s steps by %v", s.host.name, d)
 			s.host.wall += d
+		}
+	})
+}
+
+// putBack puts the right code back now and then, for good after the storm: what was held
+// since its code did not fit goes on.
+func (c *Cluster) putBack() {
+	c.env.Go(func() {
+		for {
+			c.sleep(c.w.upTo(4 * time.Minute))
+			for _, s := range c.slots {
+				if h, hub := s.host, s.hub; hub != nil && !h.frozen() {
+					h.Go(hub.Reconsider)
+				}
+			}
 		}
 	})
 }
@@ -138,7 +170,7 @@ func (c *Cluster) heal() {
 	c.w.tracef("the storm is over")
 	c.bucket.Weather = Weather{}
 	c.network.heal()
-	c.plan.Mischief = Mischief{}
+	c.plan.Mischief, c.plan.DiskFails = Mischief{}, 0
 	for _, s := range c.slots {
 		if s.host == nil {
 			s.start()
