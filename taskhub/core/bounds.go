@@ -171,7 +171,7 @@ func (c *Core) tryHeld(now int64) {
 			if i == nil {
 				return // state could not be read
 			}
-			if i.held = false; i.runnable(now) {
+			if i.held = false; i.runnable() {
 				room--
 			}
 			c.wake(i)

@@ -54,7 +54,7 @@ func TestEpisodesWaitForRoomInTheOutbox(t *testing.T) {
 			if row := r.row("p0.b"); row.Position != 0 || row.Status != history.Pending {
 				t.Errorf("an instance that is held has come to %d events, %s", row.Position, history.StatusName(row.Status))
 			}
-			if !r.nodes[0].core.Busy(r.now) {
+			if !r.nodes[0].core.Busy() {
 				t.Error("a partition with an instance that is held is not busy")
 			}
 			// The children end, and have nobody to tell.

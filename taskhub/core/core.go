@@ -235,11 +235,11 @@ func (c *Core) NextTimer() int64 {
 
 // Busy says whether anything but timers and requests lets the partition go on: work that
 // is out or could be, messages that are not acknowledged, effects that wait.
-func (c *Core) Busy(now int64) bool {
+func (c *Core) Busy() bool {
 	if c.Waiting() || len(c.episodes)+len(c.activities)+len(c.local)+len(c.held) > 0 {
 		return true
 	}
-	return slices.ContainsFunc(c.ready, func(i *instance) bool { return i.runnable(now) }) ||
+	return slices.ContainsFunc(c.ready, func(i *instance) bool { return i.runnable() }) ||
 		slices.ContainsFunc(c.outbox, func(o outbound) bool { return len(o.messages) > 0 })
 }
 

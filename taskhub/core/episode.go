@@ -24,7 +24,7 @@ func (c *Core) TakeEpisodes(now int64) []*work.Episode {
 	out := make([]*work.Episode, 0, len(c.ready))
 	for _, i := range c.ready {
 		i.isReady = false
-		if !i.runnable(now) {
+		if !i.runnable() {
 			continue
 		}
 		if e := c.episode(now, i); e != nil {

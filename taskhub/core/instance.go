@@ -114,10 +114,11 @@ func (c *Core) wake(i *instance) {
 	}
 }
 
-// runnable says whether an episode can be handed out now.
-func (i *instance) runnable(now int64) bool {
+// runnable says whether an episode can be handed out. A scheduled start has begun when its
+// timer has fired, whatever the clock says: the owner before may have had one that was ahead.
+func (i *instance) runnable() bool {
 	return !i.deleted && !i.held && i.out == nil && len(i.inbox) > 0 && !i.terminal() &&
-		i.row.Status != history.Suspended && i.row.StartAt <= now
+		i.row.Status != history.Suspended && i.open[startTask] == nil
 }
 
 // load decodes an instance that is not in memory. It returns nil when there is none.

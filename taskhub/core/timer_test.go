@@ -279,6 +279,20 @@ func TestScheduledStart(t *testing.T) {
 	})
 }
 
+// What the owner before has fired stays fired, also if its clock was ahead of this one's.
+func TestScheduledStartUnderAClockThatWasAhead(t *testing.T) {
+	r := newRig(t, modes[0], 1)
+	r.flows["Chain"] = chain
+	at := r.now + int64(time.Hour)
+	_ = r.start("a", "Chain", "null", func(s *core.Start) { s.StartAt = at })
+	n := r.nodes[0]
+	n.core.Tick(at)
+	n.commit()
+	n.boot() // before an episode began, and an hour earlier
+	r.run()
+	r.wants("a", history.Completed, "0 1 2")
+}
+
 func TestResumeBeforeAScheduledStartKeepsWaiting(t *testing.T) {
 	everyMode(t, 1, func(r *rig) {
 		r.flows["Chain"] = chain

@@ -177,7 +177,7 @@ func (p *Partition) idle() {
 	if over && !p.weigh() {
 		p.loop.Post(func() {}) // it was answers alone: what was held back can go on
 	}
-	p.noteRest(now)
+	p.noteRest()
 	if p.stopping && !p.commits.inFlight && !p.core.Waiting() && (len(p.short.out) == 0 || p.patience == nil) {
 		p.drained.Fire()
 	}

@@ -41,9 +41,9 @@ func (p *Partition) Rest() Rest {
 }
 
 // noteRest runs in the loop, after each burst.
-func (p *Partition) noteRest(now int64) {
+func (p *Partition) noteRest() {
 	p.rest.note(Rest{
-		Busy: p.stopping || p.commits.inFlight || p.check.running || p.core.Busy(now),
+		Busy: p.stopping || p.commits.inFlight || p.check.running || p.core.Busy(),
 		Seq:  p.commits.at.Seq, Timer: p.core.NextTimer(),
 	})
 }
@@ -88,8 +88,8 @@ func (p *Partition) wanted(ctx context.Context) (wakeAt int64, err error) {
 	known := p.cfg.Sched.NewSignal()
 	p.loop.Post(func() {
 		if !p.done.Fired() {
-			if now := p.now(); p.core.Busy(now) {
-				wakeAt = now
+			if p.core.Busy() {
+				wakeAt = p.now()
 			} else {
 				wakeAt = p.core.WakeAt()
 			}
