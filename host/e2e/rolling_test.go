@@ -187,6 +187,7 @@ func (f *fleet) finish(t *testing.T) {
 // TestRollingRestart stops and starts one host after the other under load: no request
 // fails, and orchestrations pause for a moment at most.
 func TestRollingRestart(t *testing.T) {
+	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		t.Parallel()
 		f := newFleet(t, s, false)
@@ -205,6 +206,7 @@ func TestRollingRestart(t *testing.T) {
 // TestKillUnderLoad kills one host after the other: what was acknowledged is there, and
 // ends, for clients that repeat a request whose answer is lost.
 func TestKillUnderLoad(t *testing.T) {
+	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		t.Parallel()
 		f := newFleet(t, s, true)

@@ -14,6 +14,7 @@ import (
 // TestSharing lets three hosts share a hub: any of them answers for every instance, and
 // partitions move only for the sake of balance.
 func TestSharing(t *testing.T) {
+	t.Parallel()
 	features := []struct {
 		name string
 		test func(t *testing.T, hosts []*hosttest.Host)

@@ -125,12 +125,14 @@ func finishWaiters(t *testing.T, hosts ...*hosttest.Host) {
 // is proven dead by its lock file. In neither case does anybody wait for its lease, and
 // the two that are left share what it had.
 func TestTakeoverAtOnce(t *testing.T) {
+	t.Parallel()
 	ends := map[string]func(t *testing.T, h *hosttest.Host){
 		"stop": func(t *testing.T, h *hosttest.Host) { h.Stop(t) },
 		"kill": func(_ *testing.T, h *hosttest.Host) { h.Kill() },
 	}
 	for end, how := range ends {
 		t.Run(end, func(t *testing.T) {
+			t.Parallel()
 			hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 				t.Parallel()
 				hosts := oneOfThree(t, s)
@@ -194,6 +196,7 @@ func takeoverAfterTheLease(t *testing.T, root *hosttest.Root) {
 }
 
 func TestTakeoverAfterTheLease(t *testing.T) {
+	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		t.Parallel()
 		takeoverAfterTheLease(t, shared(t, s, shortLease))
@@ -219,6 +222,7 @@ func ask(t *testing.T, h *hosttest.Host, method, path, body string) func() (*htt
 // it goes on. Whatever it answers then is the other one's answer; and it joins again, and
 // gets its share.
 func TestFrozenHostAcknowledgesNothingStale(t *testing.T) {
+	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		t.Parallel()
 		hosts := startAll(t, shared(t, s, shortLease), 3)
