@@ -155,7 +155,7 @@ func TestCorruptCheckpoint(t *testing.T) {
 		h := r.Start(t)
 		endChildren(t, h, "a")
 		endChildren(t, h, "b")
-		if !strings.Contains(h.Log(), "checkpoint is damaged") || !strings.Contains(h.Log(), newest) {
+		if !strings.Contains(h.Log(), "going back to the one before it") || !strings.Contains(h.Log(), newest) {
 			t.Errorf("the log does not name %s:\n%s", newest, h.Tail(20))
 		}
 		h.Kill() // no checkpoint: the damaged one stays the newest
