@@ -275,27 +275,46 @@ func (d *desk) close() {
 	d.here, d.away, d.homes, d.waiting = nil, nil, nil, nil
 	running := d.running
 	d.mu.Unlock()
+	d.h.unseat(d)
 	d.cancel(ErrStopped)
 	for _, ended := range running {
 		_ = ended.Wait(context.Background()) // each ends with the desk's context
 	}
 }
 
-// seat makes d the desk of its partition.
+// seat puts d among the open desks.
 func (h *Hub) seat(d *desk) {
 	h.mu.Lock()
-	h.desks[d.n] = d
+	h.desks = append(h.desks, d)
 	h.mu.Unlock()
 }
 
-// desk is the desk of partition n; nil if it was never open here.
-func (h *Hub) desk(n int) *desk {
+// unseat removes d from them.
+func (h *Hub) unseat(d *desk) {
+	h.mu.Lock()
+	h.desks = slices.DeleteFunc(h.desks, func(x *desk) bool { return x == d })
+	h.mu.Unlock()
+}
+
+// desksOf lists the open desks of partition n, the newest last. There may be two for a
+// moment: one of them is fenced and does not know it yet.
+func (h *Hub) desksOf(n int) (list []*desk) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if n < 0 || n >= len(h.desks) {
-		return nil
+	for _, d := range h.desks {
+		if d.n == n {
+			list = append(list, d)
+		}
 	}
-	return h.desks[n]
+	return list
+}
+
+// desk is the newest desk of partition n; nil if it is not open here.
+func (h *Hub) desk(n int) *desk {
+	if list := h.desksOf(n); len(list) > 0 {
+		return list[len(list)-1]
+	}
+	return nil
 }
 
 // outgoing is what is to be sent to other hosts, in the order in which they were chosen.

@@ -394,6 +394,35 @@ func TestLostAndRepeatedMessages(t *testing.T) {
 	})
 }
 
+// An owner that has been fenced and does not know it asks once more for what has gone on
+// for the new owner: that changes nothing.
+func TestFormerOwnersAreNotServed(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bucket) {
+		board, crew := newSwitchboard(), newCrew(theSay)
+		crew.held = make(chan struct{})
+		h := host(t, b, board.at("host0"), never, crew.works)
+		in := "0"
+		call := func(epoch uint64) {
+			h.runner.work(&transport.Work{Owner: "elsewhere", Activities: []*transport.Activity{toActivity(&work.Activity{
+				Token: work.Token{Epoch: epoch, Serial: 1}, Instance: "i", Name: "Say", Input: &in,
+			})}})
+		}
+		call(4)
+		call(5) // the new owner takes it over
+		call(4)
+		close(crew.held)
+		time.Sleep(time.Second)
+		if began, _ := crew.calls(); len(began) != 1 {
+			t.Errorf("it was begun %d times", len(began))
+		}
+		h.runner.mu.Lock()
+		defer h.runner.mu.Unlock()
+		if g := h.runner.items[work.Token{Epoch: 5, Serial: 1}]; g == nil || g.activity == nil || len(h.runner.items) != 1 {
+			t.Errorf("the new owner's call is %+v of %d", g, len(h.runner.items))
+		}
+	})
+}
+
 func TestRunnerKeepsResultsWithinBounds(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		h := host(t, b)

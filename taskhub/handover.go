@@ -106,9 +106,10 @@ func (h *Hub) handOver(ctx context.Context, n int, heir load) error {
 		return partition.ErrStopped
 	}
 	h.parts[n].state = Moving
-	d := h.desks[n]
 	h.mu.Unlock()
-	d.move()
+	if d := h.desk(n); d != nil {
+		d.move()
+	}
 	started := h.opts.Sched.Mono()
 	err := part.Checkpoint(ctx)
 	if err == nil {
@@ -206,9 +207,7 @@ func (h *Hub) Quiesce() {
 	desks := slices.Clone(h.desks)
 	h.mu.Unlock()
 	for _, d := range desks {
-		if d != nil {
-			d.move()
-		}
+		d.move()
 	}
 	h.greet() // no more work comes from others
 	for _, p := range h.serving() {

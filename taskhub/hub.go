@@ -78,7 +78,7 @@ type Hub struct {
 	late   atomic.Uint64
 
 	mu       sync.Mutex
-	desks    []*desk // of the partitions, as they were opened here last
+	desks    []*desk // those that are open, in the order in which they were opened
 	leaving  bool    // takes no work of other hosts any more
 	session  *lease.Session
 	parts    []share
@@ -144,7 +144,7 @@ func open(ctx context.Context, opts Options) (*Hub, error) {
 	}
 	h := &Hub{
 		opts: opts, id: m.ID, place: place, ended: opts.Sched.NewSignal(), news: opts.Sched.NewSignal(),
-		parts: make([]share, len(place.starts)), desks: make([]*desk, len(place.starts)),
+		parts: make([]share, len(place.starts)),
 	}
 	h.runner = newRunner(h)
 	for n := range h.parts {

@@ -105,8 +105,10 @@ func (d *desk) letGo(runs map[work.Task]string) {
 // what this host runs for it goes on, for whoever asks.
 func (h *Hub) roll(r *transport.Roll) *transport.Response {
 	n := int(r.Partition)
-	if d := h.desk(n); d != nil && d.olderThan(r.Epoch) {
-		d.close()
+	for _, d := range h.desksOf(n) {
+		if d.olderThan(r.Epoch) {
+			d.close()
+		}
 	}
 	answer := &transport.Response{}
 	for _, t := range h.runner.tasks(n, r.Epoch) {

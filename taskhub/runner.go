@@ -32,6 +32,7 @@ type runner struct {
 	byTask  map[work.Task]*guest  // activities whose result counts
 	kept    []*guest              // finished, in that order; forgotten ones are skipped
 	bytes   int                   // of kept
+	epochs  map[int]uint64        // of each partition the highest that was heard of
 	over    map[work.Token]bool   // forgotten lately: what repeats them is not begun again
 	overs   []work.Token          // the same, oldest first
 }
@@ -58,7 +59,7 @@ func (g *guest) finished() bool { return g.episode != nil || g.activity != nil }
 func newRunner(h *Hub) *runner {
 	r := &runner{
 		h: h, items: map[work.Token]*guest{}, running: map[work.Token]*guest{}, byTask: map[work.Task]*guest{},
-		over: map[work.Token]bool{},
+		epochs: map[int]uint64{}, over: map[work.Token]bool{},
 	}
 	r.from = r.answered
 	return r
@@ -77,6 +78,9 @@ func (r *runner) work(w *transport.Work) {
 	r.trim()
 	for _, e := range w.Episodes {
 		t := fromToken(e.GetToken())
+		if r.fenced(t.Partition, t.Epoch) {
+			continue
+		}
 		if g := r.items[t]; g != nil {
 			again = append(again, g)
 			continue
@@ -92,6 +96,9 @@ func (r *runner) work(w *transport.Work) {
 	}
 	for _, x := range w.Activities {
 		a := fromActivity(x)
+		if r.fenced(a.Token.Partition, a.Token.Epoch) {
+			continue
+		}
 		g := r.items[a.Token]
 		if g == nil {
 			g = r.adopt(a, w.Owner)
@@ -122,6 +129,13 @@ func (r *runner) work(w *transport.Work) {
 	if len(b.Episodes)+len(b.Activities)+len(b.Cancels)+len(b.Evict) > 0 {
 		r.h.opts.Exec.Submit(b, r.from)
 	}
+}
+
+// fenced says whether work comes from an owner that does not know yet that it is none any
+// more: what it asks for again may run for the new owner by now.
+func (r *runner) fenced(partition int, epoch uint64) bool {
+	r.epochs[partition] = max(r.epochs[partition], epoch)
+	return epoch < r.epochs[partition]
 }
 
 func (r *runner) begin(g *guest) {
@@ -342,6 +356,7 @@ func (r *runner) tasks(n int, epoch uint64) []work.Task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trim()
+	r.fenced(n, epoch) // from now on the former owner is
 	var list []work.Task
 	for task, g := range r.byTask {
 		if g.token.Partition == n && g.token.Epoch < epoch && !g.unwanted && (!leaving || g.finished()) {

@@ -79,13 +79,17 @@ func (x *executor) Offers() (list []work.Function) {
 
 // Yield implements work.Local.
 func (x *executor) Yield(elsewhere func(work.Function) bool) {
+	var given []*item
 	x.queue = slices.DeleteFunc(x.queue, func(it *item) bool {
-		given := !x.Has(it.f) && elsewhere(it.f)
-		if given {
-			it.back()
+		if x.Has(it.f) || !elsewhere(it.f) {
+			return false
 		}
-		return given
+		given = append(given, it)
+		return true
 	})
+	for _, it := range given {
+		it.back()
+	}
 }
 
 // Submit implements work.Executor.
