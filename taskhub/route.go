@@ -175,6 +175,9 @@ func (p peers) Call(ctx context.Context, r *transport.Request) *transport.Respon
 	if !s.serving() {
 		return &transport.Response{Code: transport.Code_NOT_OWNER, Text: fmt.Sprintf("partition %d is %s", n, s.state)}
 	}
+	if err := ctx.Err(); err != nil {
+		return toResponse(nil, err) // who asked has given up, perhaps long ago if we were frozen
+	}
 	a, err := h.execute(ctx, s.part, r)
 	return toResponse(a, err)
 }

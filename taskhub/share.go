@@ -98,8 +98,11 @@ func (h *Hub) learn(ctx context.Context, session *lease.Session, n int) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		s := &h.parts[n]
+		if s.mine(session.ID()) {
+			return // it was claimed while its root was read, perhaps by the claim that it shows
+		}
 		// A root that cannot be read is told by whoever tries to claim it.
-		if root == nil || root.Epoch > s.epoch || root.Epoch == s.epoch && !s.heir && !s.mine(session.ID()) {
+		if root == nil || root.Epoch > s.epoch || root.Epoch == s.epoch && !s.heir {
 			epoch := uint64(0)
 			if root != nil {
 				epoch = root.Epoch
