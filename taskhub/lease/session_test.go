@@ -272,3 +272,33 @@ func TestUpdate(t *testing.T) {
 		})
 	})
 }
+
+// cut lets the first answers to a GET come short; the records are whole.
+type cut struct {
+	lease.Register
+	left int
+}
+
+func (c *cut) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
+	b, tag, err := c.Register.Get(ctx, key)
+	if err == nil && c.left > 0 {
+		c.left--
+		b = b[:len(b)/2]
+	}
+	return b, tag, err
+}
+
+// An answer that was cut short is no record of another: the write was ours after all.
+func TestAShortAnswerIsReadAgain(t *testing.T) {
+	const key = "session/r"
+	for bad, fine := range map[int]bool{0: true, 2: true, 3: false} {
+		bubble(t, func(t *testing.T, s storage.Store) {
+			mine := []byte(`{"version":"mine"}`)
+			f := faulty.New(s, faulty.Script(faulty.Create, key, faulty.FailAfter))
+			_, err := lease.Update(t.Context(), newVirtual(), &cut{f, bad}, key, "", mine)
+			if (err == nil) != fine {
+				t.Errorf("%d bad answers: %v", bad, err)
+			}
+		})
+	}
+}
