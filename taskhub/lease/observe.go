@@ -17,12 +17,12 @@ type Observer struct {
 }
 
 // Gone returns nil when the session has ended, evicting it once it has been seen
-// without a renewal for its whole lease duration, on this host's own clock. It
-// returns the last record seen.
+// without a renewal for its whole lease duration, on this host's own clock, and without a
+// long pause between two reads. It returns the last record seen.
 func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 	key := o.Prefix + id
 	var seen string
-	var since time.Duration
+	var since, last time.Duration
 	for {
 		b, tag, err := Read(ctx, o.Sched, o.Register, key)
 		if errors.Is(err, storage.ErrNotFound) {
@@ -38,12 +38,16 @@ func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 		if r.State != Live {
 			return r, nil
 		}
-		if r.Version != seen {
+		lease := time.Duration(r.LeaseMillis) * time.Millisecond
+		now := o.Sched.Mono()
+		if r.Version != seen || now-last > lease/2 {
 			// From when it was seen, not from when it was asked for: a read can take as
 			// long as an outage lasts, and the holder may have renewed at its very end.
-			seen, since = r.Version, o.Sched.Mono()
+			// While this host could not read the holder could perhaps not write: an outage
+			// that is over must not end in hosts that evict each other.
+			seen, since = r.Version, now
 		}
-		lease := time.Duration(r.LeaseMillis) * time.Millisecond
+		last = now
 		left := lease - (o.Sched.Mono() - since)
 		if left <= 0 || o.Dead != nil && o.Dead(r) {
 			r.State, r.Version = Evicted, newVersion(o)

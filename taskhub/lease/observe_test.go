@@ -60,6 +60,31 @@ func TestObserverNeverEvictsALiveSession(t *testing.T) {
 	})
 }
 
+// When nobody could reach the store for longer than a lease, nobody is dead for it.
+func TestAnOutageEvictsNobody(t *testing.T) {
+	bubble(t, func(t *testing.T, s storage.Store) {
+		theirs, ours := newRegister(s), newRegister(s)
+		session := openSession(t, newVirtual(), theirs)
+		g := observe(t.Context(), newVirtual(), ours, session.ID(), nil)
+		time.Sleep(time.Second)
+		theirs.cut(true)
+		ours.cut(true)
+		time.Sleep(3 * leaseTime)
+		ours.cut(false) // the observer comes first
+		time.Sleep(leaseTime / 2)
+		theirs.cut(false)
+		time.Sleep(2 * leaseTime)
+		if !g.pending() || !session.Alive() {
+			t.Errorf("evicted after %v", g.took)
+		}
+		theirs.cut(true) // now it is
+		<-g.done
+		if g.err != nil || g.rec.State != lease.Evicted {
+			t.Errorf("%s, %v", g.rec.State, g.err)
+		}
+	})
+}
+
 // The lease counts from the last renewal that was seen.
 func TestARenewalStartsTheWaitAnew(t *testing.T) {
 	bubble(t, func(t *testing.T, s storage.Store) {
