@@ -20,6 +20,11 @@ func (c *Cluster) balance() error {
 	if len(c.slots) == 1 {
 		return nil
 	}
+	// What the storm has begun, an eviction for one, may still come to its end.
+	calm := c.w.now + 2*c.plan.Lease
+	if err := c.w.Run(func() bool { return c.w.now > calm }); err != nil {
+		return err
+	}
 	until := c.w.now + time.Minute + 3*c.plan.Lease + time.Duration(c.plan.Partitions)*(moveTime+c.plan.Lease)
 	if err := c.watchShares(until, func(even bool) bool { return even }); err != nil {
 		return err
