@@ -33,5 +33,7 @@ func references() map[string]reference {
 		"w4":      {peer: "8.5 (DBOS)", aim: by("1.5", "2")},
 		"w5":      {peer: "1.4 (DBOS, in process), 10.3 (Restate calls)", target: by("3", ""), bound: by("1.8-2.0", "4.1"), aim: by("2.2", "4.8")},
 		"flat":    {peer: "0.53 after 4,000 (durabletask-go)", aim: by("1", "1")},
+		// 100,000 live instances of one partition.
+		"recovery": {target: by("5", "5"), aim: by("1", "2")},
 	}
 }

@@ -121,7 +121,9 @@ func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
 }
 
 // givenUp says whether another host may own the partition, though the session lives.
-func (p *Partition) givenUp() bool { return p.released.Fired() && !planted.Is(planted.ReadsWhileReleasing) }
+func (p *Partition) givenUp() bool {
+	return p.released.Fired() && !planted.Is(planted.ReadsWhileReleasing)
+}
 
 // ErrStopped means that the partition does not serve any more.
 var ErrStopped = errors.New("partition has stopped")
