@@ -7,9 +7,12 @@ import (
 	"github.com/durafunc/durafunc/taskhub"
 )
 
-// moves is how long a partition may take to change hands in a calm world, and stillFor how
-// many leases nothing may move afterwards.
 const (
+	// lull is how long after the storm, and after the last freeze, hosts may still come back
+	// and owners be given up.
+	lull = 4 * time.Minute
+	// moveTime is how long a partition may take to change hands in a calm world, and stillFor
+	// how many leases nothing may move afterwards.
 	moveTime = 30 * time.Second
 	stillFor = 3
 )
@@ -21,11 +24,20 @@ func (c *Cluster) balance() error {
 		return nil
 	}
 	// What the storm has begun, an eviction for one, may still come to its end.
-	calm := c.w.now + 2*c.plan.Lease
-	if err := c.w.Run(func() bool { return c.w.now > calm }); err != nil {
+	calm := c.plan.Stormy
+	for _, s := range c.slots {
+		if s.host != nil {
+			calm = max(calm, s.host.frozenUntil)
+		}
+	}
+	if calm > c.w.now+lull {
+		return nil // somebody stands still for hours yet
+	}
+	calm = max(calm+lull, c.w.now) + 2*c.plan.Lease
+	if err := c.w.Run(func() bool { return c.w.now >= calm }); err != nil {
 		return err
 	}
-	until := c.w.now + time.Minute + 3*c.plan.Lease + time.Duration(c.plan.Partitions)*(moveTime+c.plan.Lease)
+	until := c.w.now + time.Duration(c.plan.Partitions)*(moveTime+c.plan.Lease)
 	if err := c.watchShares(until, func(even bool) bool { return even }); err != nil {
 		return err
 	}
@@ -72,6 +84,9 @@ func (c *Cluster) division() (shares string, even bool) {
 		serves := 0
 		shares += s.host.name + ":"
 		for _, p := range s.hub.Info() {
+			if p.State == taskhub.Asleep {
+				return "", false // it is about to
+			}
 			if p.State == taskhub.Serving {
 				shares += fmt.Sprintf(" %d (epoch %d)", p.Partition, p.Epoch)
 				serves++

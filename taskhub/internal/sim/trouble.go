@@ -172,6 +172,7 @@ func (c *Cluster) heal() {
 	c.network.heal()
 	c.plan.Mischief, c.plan.DiskFails = Mischief{}, 0
 	for _, s := range c.slots {
+		s.disk.full = false
 		if s.host == nil {
 			s.start()
 		}
