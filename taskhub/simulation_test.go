@@ -29,7 +29,7 @@ var (
 // which has little to find: a world is one goroutine.
 const (
 	seedsInCI    = 2000
-	seedsInShort = 50
+	seedsInShort = 20
 )
 
 func seeds(t *testing.T) int {
@@ -75,6 +75,14 @@ func sweep(first uint64, n int, draw func(*rand.Rand) *sim.Plan, stop func(sim.R
 	}
 	wg.Wait()
 	return int(played.Load())
+}
+
+// few is n, or a tenth of it for the race detector.
+func few(n int) int {
+	if testing.Short() {
+		return max(1, n/10)
+	}
+	return n
 }
 
 // plan is what seeds draw.
@@ -136,7 +144,7 @@ func TestSimulation(t *testing.T) {
 }
 
 func TestSimulationWithoutFaults(t *testing.T) {
-	sweep(1, 20, sim.Calm, func(r sim.Result) bool {
+	sweep(1, few(20), sim.Calm, func(r sim.Result) bool {
 		if r.Err != nil {
 			report(t, r)
 		}
@@ -146,7 +154,7 @@ func TestSimulationWithoutFaults(t *testing.T) {
 
 // Hosts come and go in good order: no activity may run twice.
 func TestSimulationOfMoves(t *testing.T) {
-	sweep(1, 40, sim.Moves, func(r sim.Result) bool {
+	sweep(1, few(40), sim.Moves, func(r sim.Result) bool {
 		if r.Err != nil {
 			report(t, r)
 		}
@@ -156,7 +164,7 @@ func TestSimulationOfMoves(t *testing.T) {
 
 // Hours in which a hub has little to do: it sleeps, and wakes on time.
 func TestSimulationIdle(t *testing.T) {
-	sweep(1, 40, sim.Idle, func(r sim.Result) bool {
+	sweep(1, few(40), sim.Idle, func(r sim.Result) bool {
 		if r.Err != nil {
 			report(t, r)
 		}
@@ -166,7 +174,7 @@ func TestSimulationIdle(t *testing.T) {
 
 // A seed that did not replay would be no use: nothing may come from the outside.
 func TestSimulationIsDeterministic(t *testing.T) {
-	for seed := range uint64(8) {
+	for seed := range uint64(few(8)) {
 		a, b := sim.Run(seed, sim.Draw, nil), sim.Run(seed, sim.Draw, nil)
 		if a.Hash != b.Hash || a.Events != b.Events {
 			t.Errorf("one seed, two courses:\n%v\n%v", a, b)
