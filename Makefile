@@ -124,7 +124,7 @@ soak: ## the simulation with SEEDS=20000 seeds from FIRST=10001 on: an hour or s
 
 .PHONY: simulation-selftest
 simulation-selftest: ## plant each deliberate bug, and print which seed found it
-	go test ./taskhub -count 1 -timeout 60m -v -run TestSimulationFindsPlantedBugs | grep -E 'found by seed|^(---|ok|FAIL|panic)|did not find'
+	go test ./taskhub -count 1 -timeout 60m -v -run TestSimulationFindsPlantedBugs | grep --line-buffered -E 'found by seed|^(---|ok|FAIL|panic)|did not find'
 
 .PHONY: crash-long
 crash-long: build samples bin/minio ## the crash tests in their long form
