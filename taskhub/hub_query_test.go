@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/work"
@@ -200,6 +201,28 @@ func TestWaitOverAPartitionRestart(t *testing.T) {
 		if i := <-answers; i == nil || i.Status != history.Completed || *i.Output != data {
 			t.Errorf("answer %+v", i)
 		}
+	})
+}
+
+// A request that waits for its turn when the partition stops was not begun: it is asked
+// again, also if that would do harm to one that was.
+func TestRequestsThatWereNotBegunAreAskedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bucket) {
+		h := host(t, b, running(nothing))
+		h.begin(t, "a")
+		p := h.serving()[0]
+		began, goOn := make(chan bool), make(chan bool)
+		p.Do(func(*core.Core, int64) { began <- true; <-goOn }, func(err error) { t.Error(err) })
+		<-began
+		p.Abandon(errors.New("a bug"))
+		raised := make(chan error, 1)
+		go func() { raised <- h.RaiseEvent(t.Context(), "a", "e", nil) }()
+		synctest.Wait() // it is behind the end of the partition
+		close(goOn)
+		if err := <-raised; err != nil {
+			t.Error(err)
+		}
+		h.wantRaised(t, "a", 1)
 	})
 }
 

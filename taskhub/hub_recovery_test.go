@@ -305,7 +305,7 @@ func TestRecordOfAnotherHistoryParksThePartition(t *testing.T) {
 func TestDamagedCheckpointFallsBack(t *testing.T) {
 	for _, how := range []string{"damaged", "missing"} {
 		inBubble(t, func(t *testing.T, b *bucket) {
-			h := host(t, b, running(nothing), proven)
+			h := host(t, b, running(nothing), proven, never)
 			h.begin(t, "a")
 			for round := range 3 {
 				eventsIn(t, h, 10*round, 10*round+10)
@@ -323,7 +323,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 			} else if err := b.Delete(t.Context(), key); err != nil {
 				t.Fatal(err)
 			}
-			next := host(t, b, running(nothing), proven)
+			next := host(t, b, running(nothing), proven, never)
 			awaitState(t, next, 0, Serving)
 			eventsIn(t, next, 35, 40)
 			time.Sleep(time.Minute) // all are history, and a checkpoint is taken
@@ -349,7 +349,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 			for _, name := range append(r.Checkpoint.Objects(), r.Previous.Objects()...) {
 				_ = b.Delete(t.Context(), partitionPrefix(0)+"table/"+name)
 			}
-			last := host(t, b, running(nothing), proven)
+			last := host(t, b, running(nothing), proven, never)
 			if info := awaitState(t, last, 0, Parked); !strings.Contains(info.Detail, r.Checkpoint.Bundle.Name) {
 				t.Errorf("detail %q does not name %s", info.Detail, r.Checkpoint.Bundle.Name)
 			}

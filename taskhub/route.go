@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/core"
@@ -214,9 +215,10 @@ func (p peers) Lost(address string) { p.h.lost(address) }
 
 // call is one request under way in a partition.
 type call struct {
-	done sched.Signal
-	once sync.Once
-	err  error
+	done  sched.Signal
+	begun atomic.Bool
+	once  sync.Once
+	err   error
 }
 
 // end takes the first answer: the partition's, or that it has stopped.
@@ -231,10 +233,18 @@ func (c *call) end(err error) {
 // the commit. step must call reply once. errRefused means that it was not begun.
 func (h *Hub) do(ctx context.Context, p *partition.Partition, step func(c *core.Core, now int64, reply func(error))) error {
 	c := &call{done: h.opts.Sched.NewSignal()}
-	p.Do(func(core *core.Core, now int64) { step(core, now, c.end) }, func(err error) {
-		c.end(fmt.Errorf("%w: %w", errRefused, err))
+	refuse := func(err error) { c.end(fmt.Errorf("%w: %w", errRefused, err)) }
+	p.Do(func(core *core.Core, now int64) {
+		c.begun.Store(true)
+		step(core, now, c.end)
+	}, refuse)
+	forget := p.Track(func(err error) {
+		if !c.begun.Load() { // nor will it be: steps are refused from before this is told
+			refuse(err)
+			return
+		}
+		c.end(err)
 	})
-	forget := p.Track(c.end)
 	defer forget()
 	if err := c.done.Wait(ctx); err != nil {
 		return err
