@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -413,14 +414,13 @@ func TestRequestsWhileOpening(t *testing.T) {
 func TestHubFormats(t *testing.T) {
 	for name, body := range map[string]string{
 		"a newer format":     `{"format":2,"id":"x","hash":"fnv1a64-golden","starts":["00000000"]}`,
-		"no JSON":            `hello`,
 		"another hash":       `{"format":1,"id":"x","hash":"md5","starts":["00000000"]}`,
 		"no partitions":      `{"format":1,"id":"x","hash":"fnv1a64-golden","starts":[]}`,
 		"ranges not in turn": `{"format":1,"id":"x","hash":"fnv1a64-golden","starts":["00000000","80000000","40000000"]}`,
 		"a gap at the start": `{"format":1,"id":"x","hash":"fnv1a64-golden","starts":["00000001"]}`,
 	} {
 		inBubble(t, func(t *testing.T, b *bucket) {
-			if _, err := b.Store.Create(t.Context(), "hub.json", []byte(body)); err != nil {
+			if _, err := b.Store.Create(t.Context(), "hub.json", checked.Marshal(json.RawMessage(body))); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := tryOpen(t, b); !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "hub.json") {

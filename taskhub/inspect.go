@@ -70,6 +70,8 @@ type SessionStatus struct {
 	// Renewed is when the session was last written, by the store's clock; zero when the
 	// register does not tell.
 	Renewed time.Time `json:"renewed"`
+	// Problem says why the session cannot be read; nothing but ID and Renewed is known then.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Partitions is how many partitions the hub has.
@@ -121,13 +123,31 @@ func (i *Inspector) sessions(ctx context.Context, parts []*partition.Status) ([]
 		if err != nil {
 			return nil, err
 		}
-		r, err := lease.Decode(sessionPrefix+id, b)
-		if err != nil {
-			return nil, err
+		s := SessionStatus{ID: id, Renewed: renewed[id]}
+		if r, err := lease.Decode(sessionPrefix+id, b); err != nil {
+			s.State, s.Problem = "unreadable", err.Error()
+		} else {
+			s.State, s.Host, s.PID, s.Started = r.State, r.Host, r.PID, r.Started
 		}
-		sessions = append(sessions, SessionStatus{ID: id, State: r.State, Host: r.Host, PID: r.PID, Started: r.Started, Renewed: renewed[id]})
+		sessions = append(sessions, s)
 	}
 	return sessions, nil
+}
+
+// VerifySessions reads the sessions and reports those that cannot be read. hub.json was
+// checked when the hub was opened, and the partitions have Verify.
+func (i *Inspector) VerifySessions(ctx context.Context) (problems []string, err error) {
+	s, err := i.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	problems = []string{}
+	for _, x := range s.Sessions {
+		if x.Problem != "" {
+			problems = append(problems, x.Problem)
+		}
+	}
+	return problems, nil
 }
 
 // Verify reads partition n as a recovery would and reports what is wrong with it. opener

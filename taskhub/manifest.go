@@ -3,19 +3,21 @@ package taskhub
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
-// manifest is hub.json: what a task hub is, written once when it is created.
+// manifest is hub.json: what a task hub is, written once when it is created. It carries a
+// checksum (package checked).
 type manifest struct {
 	Format  int       `json:"format"`
 	ID      string    `json:"id"`
@@ -78,10 +80,7 @@ func openManifest(ctx context.Context, s sched.Scheduler, store storage.Store, n
 		for _, start := range evenPlacement(partitions).starts {
 			m.Starts = append(m.Starts, fmt.Sprintf("%08x", start))
 		}
-		if b, err = json.MarshalIndent(m, "", "  "); err != nil {
-			return nil, false, err
-		}
-		_, err = lease.Update(ctx, s, store, manifestKey, "", b)
+		_, err = lease.Update(ctx, s, store, manifestKey, "", checked.Marshal(m))
 		if err == nil {
 			return &m, true, nil
 		}
@@ -113,8 +112,8 @@ func (m *manifest) checkLeases(leases string) error {
 }
 
 // openTimeout is when opening a hub gives up on a store that does not answer, and
-// openAttempts after how many refusals: a store that throttles for a moment must not end a
-// host's start.
+// openAttempts after how many refusals, or damaged answers: a store that throttles for a
+// moment must not end a host's start.
 const (
 	openTimeout  = 20 * time.Second
 	openAttempts = 5
@@ -125,19 +124,24 @@ func readManifest(ctx context.Context, s sched.Scheduler, store storage.Store) (
 	defer cancel()
 	for attempt := 1; ; attempt++ {
 		b, _, err := store.Get(ctx, manifestKey)
-		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrDenied) || attempt == openAttempts {
+		bad := err
+		if err == nil {
+			bad = checked.Check(b)
+		}
+		if bad == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrDenied) || attempt == openAttempts {
 			return b, err
 		}
-		if err := commitlog.Pause(ctx, s, attempt, err); err != nil {
+		if err := commitlog.Pause(ctx, s, attempt, bad); err != nil {
 			return nil, err
 		}
 	}
 }
 
+// decodeManifest fails with a partition.CorruptError if b is damaged, or with ErrFormat.
 func decodeManifest(b []byte) (*manifest, error) {
 	m := &manifest{}
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrFormat, manifestKey, err)
+	if err := checked.Unmarshal(b, m); err != nil {
+		return nil, &partition.CorruptError{Key: manifestKey, Err: err}
 	}
 	if m.Format != hubFormat {
 		return nil, fmt.Errorf("%w: %s: format %d; this version knows %d", ErrFormat, manifestKey, m.Format, hubFormat)

@@ -177,7 +177,7 @@ func (h *Hub) heard(hello *transport.Hello) {
 				h.meet(o.Heir.Session, o.Heir.Address)
 			}
 		case o.Epoch > s.epoch || s.owner == "" || s.free && s.owner != hello.Session || s.state == Waiting:
-			if s.mine(me) {
+			if s.mine(me) && s.state != Parked {
 				continue // this host is claiming it, and will see
 			}
 			again := s.owner == hello.Session && o.Epoch == s.epoch

@@ -132,6 +132,35 @@ func (h *Hub) learn(ctx context.Context, session *lease.Session, n int) {
 	h.parts[n].owner = root.Owner
 }
 
+// glimpsed takes what an observer found in the session of a silent owner. A record that could
+// not be read before may tell now where its host is.
+func (h *Hub) glimpsed(owner string, r lease.Record, bad error) {
+	detail := "owned by session " + owner
+	if bad != nil {
+		detail += ", which cannot be read and is waited for as long as its lease: " + bad.Error()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	told := false
+	for n := range h.parts {
+		x := &h.parts[n]
+		if x.owner != owner || x.free || x.state != Waiting {
+			continue
+		}
+		if bad == nil && x.address == "" && r.State == lease.Live {
+			x.address = r.Address
+			h.meet(owner, r.Address)
+		}
+		if x.detail != detail {
+			h.updateLocked(n, func(x *share) { x.detail = detail })
+			told = true
+		}
+	}
+	if told && bad != nil {
+		h.opts.Log.Error("session cannot be read, waiting for its lease", "hub", h.opts.Name, "owner", owner, "error", bad)
+	}
+}
+
 func (h *Hub) sessionRecord(ctx context.Context, id string) (lease.Record, error) {
 	key := sessionPrefix + id
 	b, _, err := lease.Read(ctx, h.opts.Sched, h.register(), key)

@@ -2,9 +2,11 @@ package taskhub
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
@@ -147,6 +149,10 @@ func (s *sleeper) readRoot(ctx context.Context, n int) (owned bool, err error) {
 	h.mu.Unlock()
 	cfg := h.partitionConfig(session, n)
 	root, _, err := cfg.ReadRoot(ctx)
+	var corrupt *partition.CorruptError
+	if errors.As(err, &corrupt) {
+		return true, nil // awake the hub parks it and names it, and looks after the others
+	}
 	if err != nil || root == nil {
 		return root == nil && err == nil, err
 	}

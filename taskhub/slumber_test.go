@@ -2,11 +2,13 @@ package taskhub
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -132,7 +134,7 @@ func (s *evicting) evict(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.Store.Replace(ctx, name, tag, []byte(`{"format":1,"id":"`+r.ID+`","state":"evicted","version":"x"}`))
+	_, err = s.Store.Replace(ctx, name, tag, checked.Marshal(json.RawMessage(`{"format":1,"id":"`+r.ID+`","state":"evicted","version":"x"}`)))
 	return err
 }
 

@@ -205,7 +205,10 @@ func (s *steward) watch() {
 // observe returns when a silent owner's session has ended, and its partitions are free.
 func (s *steward) observe(ctx context.Context, owner string) {
 	h := s.h
-	observer := lease.Observer{Config: h.leaseConfig(), Dead: h.opts.Dead}
+	observer := lease.Observer{
+		Config: h.leaseConfig(), Dead: h.opts.Dead,
+		Seen: func(r lease.Record, bad error) { h.glimpsed(owner, r, bad) },
+	}
 	gone, err := observer.Gone(ctx, owner)
 	if err != nil && ctx.Err() == nil {
 		h.opts.Log.Error("the owner of partitions cannot be observed", "hub", h.opts.Name, "owner", owner, "error", err)

@@ -104,7 +104,10 @@ func printStatus(out io.Writer, s *taskhub.HubStatus) error {
 	fmt.Fprintln(w, "\npartition\tepoch\towner\tcheckpoint\tlog\trecords\twakes")
 	for _, p := range s.Partitions {
 		owner := short(p.Owner)
-		if owner == "" {
+		switch {
+		case p.Problem != "":
+			owner = "(unknown)"
+		case owner == "":
 			owner = "(none)"
 		}
 		wakes := "" // it is served, or until it is asked for something
@@ -113,7 +116,20 @@ func printStatus(out io.Writer, s *taskhub.HubStatus) error {
 		}
 		fmt.Fprintf(w, "%d\t%d\t%s\t%d\t%d-%d\t%d\t%s\n", p.Partition, p.Epoch, owner, p.Checkpoint, p.LogFirst, p.LogLast, p.LogRecords, wakes)
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, x := range s.Sessions {
+		if x.Problem != "" {
+			fmt.Fprintln(out, x.Problem)
+		}
+	}
+	for _, p := range s.Partitions {
+		if p.Problem != "" {
+			fmt.Fprintf(out, "partition %d: %s\n", p.Partition, p.Problem)
+		}
+	}
+	return nil
 }
 
 // short is enough of a session id to tell it from others.
@@ -125,8 +141,9 @@ func hubVerifyCommand() *cobra.Command {
 		Use:   "verify",
 		Short: "Check every object of a hub: digests, references, sequence, histories",
 		Long: `Read every partition as a recovery would and check what is there: the chain of record
-digests, checksums of checkpoints, references, and that instances agree with their
-histories. It changes nothing. Exit code 1 when something is wrong.`,
+digests, checksums of hub.json, sessions, roots and checkpoints, references, and that
+instances agree with their histories. It changes nothing. Exit code 1 when something is
+wrong.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := interruptible()
@@ -152,21 +169,24 @@ func (f *hubFlags) verify(ctx context.Context, out, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
-	reports := []*partition.Report{}
-	problems := 0
+	var found findings
+	if found.Sessions, err = i.VerifySessions(ctx); err != nil {
+		return err
+	}
+	problems := len(found.Sessions)
 	for n := range i.Partitions() {
 		fmt.Fprintf(progress, "partition %d of %d …\n", n, i.Partitions())
 		r, err := i.Verify(ctx, n, opener)
 		if err != nil {
 			return fmt.Errorf("partition %d: %w", n, err)
 		}
-		reports = append(reports, r)
+		found.Partitions = append(found.Partitions, r)
 		problems += len(r.Problems)
 	}
 	if f.json {
-		err = printJSON(out, reports)
+		err = printJSON(out, found)
 	} else {
-		err = printReports(out, reports)
+		err = printFindings(out, found)
 	}
 	if err == nil && problems > 0 {
 		err = fmt.Errorf("%d problems found", problems)
@@ -174,16 +194,25 @@ func (f *hubFlags) verify(ctx context.Context, out, progress io.Writer) error {
 	return err
 }
 
-func printReports(out io.Writer, reports []*partition.Report) error {
+// findings are what hub verify found out.
+type findings struct {
+	Sessions   []string            `json:"sessions"` // problems
+	Partitions []*partition.Report `json:"partitions"`
+}
+
+func printFindings(out io.Writer, found findings) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "partition\tepoch\tcheckpoint\ttail\tinstances\tlive\tevents\tpayloads\tproblems")
-	for _, r := range reports {
+	for _, r := range found.Partitions {
 		fmt.Fprintf(w, "%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", r.Partition, r.Epoch, r.Checkpoint, r.Tail, r.Instances, r.Live, r.Events, r.Payloads, len(r.Problems))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, r := range reports {
+	for _, p := range found.Sessions {
+		fmt.Fprintln(out, p)
+	}
+	for _, r := range found.Partitions {
 		for _, p := range r.Problems {
 			fmt.Fprintf(out, "partition %d: %s\n", r.Partition, p)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -173,7 +174,11 @@ func TestUnknownHubFormat(t *testing.T) {
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		r, store := damagedHub(t, s)
 		good := overwrite(t, store, "hub.json", func(b []byte) []byte {
-			return bytes.Replace(b, []byte(`"format": 1`), []byte(`"format": 99`), 1)
+			var hub map[string]any
+			must(t, json.Unmarshal(b, &hub))
+			delete(hub, "sum")
+			hub["format"] = 99
+			return checked.Marshal(hub)
 		})
 		before := keys(t, store, "")
 		refused(t, r, nil, "hub.json", "format 99")
@@ -182,6 +187,8 @@ func TestUnknownHubFormat(t *testing.T) {
 		}
 		overwrite(t, store, "hub.json", func([]byte) []byte { return []byte("{") })
 		refused(t, r, nil, "hub.json")
+		overwrite(t, store, "hub.json", func([]byte) []byte { return flipped(bytes.Clone(good)) })
+		refused(t, r, nil, "corrupt object hub.json")
 		overwrite(t, store, "hub.json", func([]byte) []byte { return good })
 		h := r.Start(t)
 		endChildren(t, h, "a")

@@ -2,11 +2,13 @@ package lease_test
 
 import (
 	"context"
+	"encoding/json"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -119,6 +121,9 @@ func openSession(t *testing.T, s *virtual, r lease.Register) *lease.Session {
 	})
 	return session
 }
+
+// sealed is a JSON object with its checksum.
+func sealed(body string) []byte { return checked.Marshal(json.RawMessage(body)) }
 
 func read(t *testing.T, r lease.Register, id string) lease.Record {
 	t.Helper()

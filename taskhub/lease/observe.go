@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
@@ -14,11 +15,18 @@ type Observer struct {
 	// Dead, if set, says whether the holder is proven dead, as by a file lock on the
 	// same machine: then nobody has to wait for the lease.
 	Dead func(Record) bool
+	// Seen, if set, is told what every look at the session found: its record, or why that
+	// cannot be read.
+	Seen func(Record, error)
 }
 
 // Gone returns nil when the session has ended, evicting it once it has been seen
 // without a renewal for its whole lease duration, on this host's own clock, and without a
 // long pause between two reads. It returns the last record seen.
+//
+// A record that is damaged says nothing of its holder, not even how it could be proven dead.
+// Its tag changes with every renewal as its version would, and the session's id tells its
+// lease: so the holder is waited for like any other that is silent (docs/decisions/0018).
 func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 	key := o.Prefix + id
 	var seen string
@@ -32,6 +40,14 @@ func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 			return Record{}, err
 		}
 		r, err := Decode(key, b)
+		if o.Seen != nil {
+			o.Seen(r, err)
+		}
+		dead := o.Dead
+		if millis, ok := leaseOf(id); ok && errors.Is(err, checked.ErrDamaged) {
+			r = Record{Format: recordFormat, ID: id, State: Live, Version: "damaged " + string(tag), LeaseMillis: millis}
+			dead, err = nil, nil
+		}
 		if err != nil {
 			return r, err
 		}
@@ -49,7 +65,7 @@ func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 		}
 		last = now
 		left := lease - (o.Sched.Mono() - since)
-		if left <= 0 || o.Dead != nil && o.Dead(r) {
+		if left <= 0 || dead != nil && dead(r) {
 			r.State, r.Version = Evicted, newVersion(o)
 			_, err := Update(ctx, o.Sched, o.Register, key, tag, r.encode())
 			if err == nil {
@@ -60,7 +76,7 @@ func (o *Observer) Gone(ctx context.Context, id string) (Record, error) {
 			}
 			continue // it was renewed after all, or somebody was faster
 		}
-		if err := o.pause(ctx, r, min(left, max(lease/15, 20*time.Millisecond))); err != nil {
+		if err := o.pause(ctx, dead, r, min(left, max(lease/15, 20*time.Millisecond))); err != nil {
 			return r, err
 		}
 	}
@@ -73,8 +89,8 @@ const proofEvery = 50 * time.Millisecond
 
 // pause waits until the session is to be read again, which a proof of the holder's death
 // makes at once.
-func (o *Observer) pause(ctx context.Context, r Record, wait time.Duration) error {
-	if o.Dead == nil {
+func (o *Observer) pause(ctx context.Context, dead func(Record) bool, r Record, wait time.Duration) error {
+	if dead == nil {
 		return o.Sched.Sleep(ctx, wait)
 	}
 	for until := o.Sched.Mono() + wait; ; {
@@ -82,7 +98,7 @@ func (o *Observer) pause(ctx context.Context, r Record, wait time.Duration) erro
 		if left <= 0 {
 			return nil
 		}
-		if err := o.Sched.Sleep(ctx, min(left, proofEvery)); err != nil || o.Dead(r) {
+		if err := o.Sched.Sleep(ctx, min(left, proofEvery)); err != nil || dead(r) {
 			return err
 		}
 	}

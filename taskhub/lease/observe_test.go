@@ -16,7 +16,7 @@ import (
 func silent(t *testing.T, s storage.Store, id string, of time.Duration) {
 	t.Helper()
 	body := fmt.Sprintf(`{"format":1,"id":%q,"state":"live","version":"v1","leaseMillis":%d}`, id, of.Milliseconds())
-	if _, err := s.Create(t.Context(), prefix+id, []byte(body)); err != nil {
+	if _, err := s.Create(t.Context(), prefix+id, sealed(body)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -159,7 +159,7 @@ func TestObserverOfASessionThatHasEnded(t *testing.T) {
 	bubble(t, func(t *testing.T, s storage.Store) {
 		for _, state := range []lease.State{lease.Closed, lease.Evicted} {
 			body := fmt.Sprintf(`{"format":1,"id":"x","state":%q,"leaseMillis":15000}`, state)
-			if _, err := s.Create(t.Context(), prefix+string(state), []byte(body)); err != nil {
+			if _, err := s.Create(t.Context(), prefix+string(state), sealed(body)); err != nil {
 				t.Fatal(err)
 			}
 			g := observe(t.Context(), newVirtual(), s, string(state), nil)
@@ -244,7 +244,7 @@ func TestARenewalBeatsAnEviction(t *testing.T) {
 			renewed = true
 			_, tag, err := s.Get(t.Context(), prefix+"x")
 			if err == nil {
-				_, err = s.Replace(t.Context(), prefix+"x", tag, []byte(`{"format":1,"id":"x","state":"live","version":"v2","leaseMillis":15000}`))
+				_, err = s.Replace(t.Context(), prefix+"x", tag, sealed(`{"format":1,"id":"x","state":"live","version":"v2","leaseMillis":15000}`))
 			}
 			if err != nil {
 				t.Error(err)

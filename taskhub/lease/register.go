@@ -3,10 +3,10 @@ package lease
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -24,7 +24,8 @@ type Register interface {
 // Update replaces a record, or creates it when old is "", and resolves lost answers:
 // the same bytes are sent until the register says yes or no, and on no the record is
 // read. body must hold a fresh nonce, so that finding it means that it is this write.
-// storage.ErrConflict means that another write won.
+// storage.ErrConflict means that another write won; with checked.ErrDamaged, that what stands
+// there cannot be read.
 //
 // A session's own record is written like this, under no deadline: a renewal that lands
 // when the lease has ended is harmless, since an evictor has changed the record then.
@@ -67,6 +68,9 @@ func UpdateUnder(ctx context.Context, guard commitlog.Guard, s sched.Scheduler, 
 			if bytes.Equal(now, body) {
 				return tag, nil
 			}
+			if damage := checked.Check(now); damage != nil {
+				err = fmt.Errorf("%w: %s: %w", err, key, damage)
+			}
 			return "", err
 		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
 			return "", err
@@ -82,21 +86,24 @@ func UpdateUnder(ctx context.Context, guard commitlog.Guard, s sched.Scheduler, 
 	}
 }
 
-// goodReads is how often a record is read before it is believed not to be JSON: an answer
-// can be cut short on its way while the record is whole.
+// goodReads is how often a record is read before it is believed to be damaged: an answer
+// can be damaged on its way while the record is whole.
 const goodReads = 3
 
 // Read gets a record and does not give up before ctx ends, unless there is none
-// (storage.ErrNotFound). A record is JSON.
+// (storage.ErrNotFound). Records are of package checked; one that is damaged is answered as
+// it is, for its decoder to tell.
 func Read(ctx context.Context, s sched.Scheduler, r Register, key string) ([]byte, storage.Tag, error) {
 	bad := 0
 	for attempt := 0; ; attempt++ {
 		actx, cancel := s.WithTimeout(ctx, attemptTimeout)
 		b, tag, err := r.Get(actx, key)
 		cancel()
-		if err == nil && !json.Valid(b) {
-			if bad++; bad < goodReads {
-				err = fmt.Errorf("%s: %d bytes that are not JSON", key, len(b))
+		if err == nil {
+			if damage := checked.Check(b); damage != nil {
+				if bad++; bad < goodReads {
+					err = damage
+				}
 			}
 		}
 		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrInvalidKey) {

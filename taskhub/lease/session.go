@@ -3,12 +3,14 @@ package lease
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -24,11 +26,14 @@ const (
 	Closed  State = "closed"  // the holder ended in good order
 )
 
-// Record is the object of one session: JSON that people can read in the bucket.
+// Record is the object of one session: JSON that people can read in the bucket, with a
+// checksum (package checked).
 type Record struct {
-	Format int    `json:"format"` // 1
-	ID     string `json:"id"`
-	State  State  `json:"state"`
+	Format int `json:"format"` // 1
+	// ID ends in '-' and LeaseMillis: whoever finds the record damaged knows all the same how
+	// long to wait for its holder.
+	ID    string `json:"id"`
+	State State  `json:"state"`
 	// Version changes with every renewal; it is the nonce of the record.
 	Version string `json:"version"`
 	// LeaseMillis is how long an observer must see the same Version before it may
@@ -96,8 +101,8 @@ var _ commitlog.Guard = (*Session)(nil)
 func Open(ctx context.Context, cfg Config, about Record) (*Session, error) {
 	var id [16]byte
 	cfg.Sched.Random(id[:])
-	about.Format, about.ID, about.State = recordFormat, hex.EncodeToString(id[:]), Live
-	about.LeaseMillis = cfg.Lease.Milliseconds()
+	about.Format, about.State, about.LeaseMillis = recordFormat, Live, cfg.Lease.Milliseconds()
+	about.ID = hex.EncodeToString(id[:]) + "-" + strconv.FormatInt(about.LeaseMillis, 10)
 	s := &Session{
 		cfg: cfg, id: about.ID, key: cfg.Prefix + about.ID, record: about,
 		next: cfg.Sched.NewSignal(), ended: cfg.Sched.NewSignal(), nudge: cfg.Sched.NewSignal(), lostOnce: cfg.Sched.NewSignal(),
@@ -127,18 +132,19 @@ func (s *Session) version() string {
 	return hex.EncodeToString(v[:])
 }
 
-func (r Record) encode() []byte {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		panic(err) // strings, numbers and a time always marshal
-	}
-	return b
+func (r Record) encode() []byte { return checked.Marshal(r) }
+
+// leaseOf is the lease that the id of a session tells.
+func leaseOf(id string) (millis int64, ok bool) {
+	_, tail, _ := strings.Cut(id, "-")
+	millis, err := strconv.ParseInt(tail, 10, 64)
+	return millis, err == nil && millis > 0
 }
 
-// Decode reads a session record.
+// Decode reads a session record. One that is damaged is a checked.ErrDamaged.
 func Decode(key string, b []byte) (Record, error) {
 	var r Record
-	if err := json.Unmarshal(b, &r); err != nil {
+	if err := checked.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("%s: %w", key, err)
 	}
 	if r.Format != recordFormat {
@@ -242,6 +248,7 @@ func (s *Session) run(ctx context.Context) {
 		}
 		if err := s.renew(ctx); err != nil && ctx.Err() == nil {
 			s.end(fmt.Errorf("%w: %w", ErrLost, err))
+			_ = s.bury(ctx, err) // else others bury it when its lease has run out
 			return
 		}
 	}
@@ -302,6 +309,30 @@ func (s *Session) Close(ctx context.Context) error {
 	r.State, r.Version = Closed, s.version()
 	_, err := Update(ctx, s.cfg.Sched, s.cfg.Register, s.key, tag, r.encode())
 	s.end(fmt.Errorf("%w: closed", ErrLost))
+	if err != nil {
+		err = s.bury(ctx, err)
+	}
 	s.stop(ErrLost)
+	return err
+}
+
+// bury marks the record as closed if the holder lost it to damage and not to another host,
+// so that nobody waits for a lease that nobody holds. It cannot be mended instead: it may
+// have been an eviction before it was damaged. To say that the holder has ended, as it has,
+// is true either way. reason is why the record could not be written; it is returned unless
+// the record was damaged and is closed now.
+func (s *Session) bury(ctx context.Context, reason error) error {
+	if !errors.Is(reason, storage.ErrConflict) || !errors.Is(reason, checked.ErrDamaged) {
+		return reason
+	}
+	b, tag, err := Read(ctx, s.cfg.Sched, s.cfg.Register, s.key)
+	if err != nil || checked.Check(b) == nil {
+		return reason
+	}
+	s.mu.Lock()
+	r := s.record
+	s.mu.Unlock()
+	r.State, r.Version = Closed, s.version()
+	_, err = Update(ctx, s.cfg.Sched, s.cfg.Register, s.key, tag, r.encode())
 	return err
 }

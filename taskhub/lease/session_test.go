@@ -202,10 +202,12 @@ func TestCloseOfAnEvictedSessionLeavesTheRecord(t *testing.T) {
 }
 
 func TestDecode(t *testing.T) {
-	for name, body := range map[string]string{
-		"no JSON": "{", "empty": "", "a newer format": `{"format":2,"id":"x","state":"live"}`, "no format": `{"id":"x"}`,
+	for name, body := range map[string][]byte{
+		"no JSON": []byte("{"), "empty": nil, "no checksum": []byte(`{"format":1,"id":"x","state":"live"}`),
+		"a newer format": sealed(`{"format":2,"id":"x","state":"live"}`), "no format": sealed(`{"id":"x"}`),
+		"another shape": sealed(`{"format":1,"id":7}`),
 	} {
-		if r, err := lease.Decode("session/x", []byte(body)); err == nil || !strings.Contains(err.Error(), "session/x") {
+		if r, err := lease.Decode("session/x", body); err == nil || !strings.Contains(err.Error(), "session/x") {
 			t.Errorf("%s: %+v, %v; want an error that names the key", name, r, err)
 		}
 	}
@@ -293,7 +295,7 @@ func TestAShortAnswerIsReadAgain(t *testing.T) {
 	const key = "session/r"
 	for bad, fine := range map[int]bool{0: true, 2: true, 3: false} {
 		bubble(t, func(t *testing.T, s storage.Store) {
-			mine := []byte(`{"version":"mine"}`)
+			mine := sealed(`{"version":"mine"}`)
 			f := faulty.New(s, faulty.Script(faulty.Create, key, faulty.FailAfter))
 			_, err := lease.Update(t.Context(), newVirtual(), &cut{f, bad}, key, "", mine)
 			if (err == nil) != fine {

@@ -3,10 +3,10 @@ package partition
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/lease"
@@ -15,7 +15,8 @@ import (
 
 // Root is the one replaceable object of a partition: who owns it, under which epoch,
 // and where its checkpoint is. One object, so that ownership and checkpoint cannot
-// disagree (E§C3). It is never deleted and its epoch never falls.
+// disagree (E§C3). It is never deleted and its epoch never falls. It carries a checksum
+// (package checked).
 type Root struct {
 	Format    int    `json:"format"` // 1
 	Hub       string `json:"hub"`
@@ -38,17 +39,11 @@ type Root struct {
 
 const rootFormat = 1
 
-func (r *Root) encode() []byte {
-	b, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		panic(err) // strings and numbers always marshal
-	}
-	return b
-}
+func (r *Root) encode() []byte { return checked.Marshal(r) }
 
 func decodeRoot(key string, b []byte) (*Root, error) {
 	r := &Root{}
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := checked.Unmarshal(b, r); err != nil {
 		return nil, &CorruptError{Key: key, Err: err}
 	}
 	if r.Format != rootFormat {
@@ -57,8 +52,8 @@ func decodeRoot(key string, b []byte) (*Root, error) {
 	return r, nil
 }
 
-// CorruptError means that an object of a partition is damaged or contradicts another.
-// The partition stops; the bytes stay where they are.
+// CorruptError means that an object, of a partition or hub.json, is damaged or contradicts
+// another. The partition, or the hub, stops; the bytes stay where they are.
 type CorruptError struct {
 	Key string
 	Err error

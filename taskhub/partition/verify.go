@@ -138,13 +138,19 @@ type Status struct {
 	LogFirst   uint64     `json:"logFirst"`   // slots that are there
 	LogLast    uint64     `json:"logLast"`
 	LogRecords int        `json:"logRecords"`
+	// Problem says what is wrong with the root; nothing is known but the log then.
+	Problem string `json:"problem,omitempty"`
 }
 
 // ReadStatus reads a partition's root and lists its log.
 func ReadStatus(ctx context.Context, cfg Config) (*Status, error) {
 	s := &Status{Partition: cfg.Partition}
 	root, _, err := cfg.ReadRoot(ctx)
-	if err != nil {
+	var corrupt *CorruptError
+	switch {
+	case errors.As(err, &corrupt):
+		s.Problem = err.Error()
+	case err != nil:
 		return nil, err
 	}
 	if root != nil {
