@@ -32,7 +32,7 @@ const (
 )
 
 // startTimeout bounds how long MinIO may take until it answers.
-const startTimeout = 30 * time.Second
+const startTimeout = 2 * time.Minute
 
 // pollEvery is how often a process that has no event to wait for is asked.
 const pollEvery = 50 * time.Millisecond

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -118,17 +118,19 @@ func alive(ctx context.Context, endpoint string) bool {
 	return resp.StatusCode == http.StatusOK && resp.Header.Get("Server") == "MinIO"
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+// freePort is a port on which nobody listens. It is below those that systems give to
+// outgoing connections and to listeners that take any: hardly anybody takes it before
+// MinIO does.
+func freePort() (port int, err error) {
+	const first, last, tries = 30000, 32000, 100
+	for range tries {
+		var l net.Listener
+		port = first + rand.IntN(last-first)
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.New("find a free port: not a TCP address")
-	}
-	return addr.Port, nil
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // tail returns the last n lines of a file, indented.

@@ -23,7 +23,7 @@ func TestTinyRun(t *testing.T) {
 	tiny := []string{"w1a", "w1b", "w2-1000", "w3-100", "w4", "w5", "flat"}
 	o := &options{
 		stores: []string{"file"}, workloads: tiny, repetitions: 1, instances: 30, clients: 4,
-		app: app, dir: dir, json: lines, cpuProfile: filepath.Join(dir, "profiles"), logLevel: "error", timeout: time.Minute,
+		app: app, dir: dir, json: lines, cpuProfile: filepath.Join(dir, "profiles"), logLevel: "error", timeout: 5 * time.Minute,
 	}
 	var out, progress bytes.Buffer
 	if err := measure(t.Context(), o, &out, &progress); err != nil {

@@ -24,8 +24,8 @@ type auditor struct {
 // Limits of the audit.
 const (
 	auditReaders = 4
-	answerWithin = 20 * time.Second
-	settleWithin = 60 * time.Second
+	answerWithin = time.Minute
+	settleWithin = 3 * time.Minute
 	pageSize     = 1000
 	tokenHeader  = "x-ms-continuation-token"
 )

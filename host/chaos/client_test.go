@@ -193,10 +193,10 @@ func TestWatcherLooksOnceAndRecordsWhatItSees(t *testing.T) {
 	}
 }
 
-// TestHastyClientRepeatsUnderOneKey: the first attempt is still at work when the second
-// one comes.
+// TestHastyClientRepeatsUnderOneKey: the first attempt that comes is still at work when the
+// next one comes. On a busy machine the client may have given up one before that.
 func TestHastyClientRepeatsUnderOneKey(t *testing.T) {
-	keys, release := make(chan string, 2), make(chan struct{})
+	keys, release := make(chan string, 10), make(chan struct{})
 	var first atomic.Bool
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		keys <- r.Header.Get(keyHeader)
@@ -213,7 +213,7 @@ func TestHastyClientRepeatsUnderOneKey(t *testing.T) {
 			break
 		}
 	}
-	if result, attempts := c.raise(t.Context(), "x", "e", nil, false, 0); result != accepted || attempts != 2 {
+	if result, attempts := c.raise(t.Context(), "x", "e", nil, false, 0); result != accepted || attempts < 2 {
 		t.Errorf("%s after %d attempts, want accepted after 2", result, attempts)
 	}
 	if a, b := <-keys, <-keys; a != b {

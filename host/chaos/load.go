@@ -74,7 +74,7 @@ func (i *instance) must() []string {
 }
 
 // patience is how long an instance may take that needs a second on a quiet hub.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // await looks at an instance until it has ended.
 func (c *client) await(ctx context.Context, i *instance) {

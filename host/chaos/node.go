@@ -20,8 +20,8 @@ import (
 
 // Deadlines of a host process. They are generous: the machine may be busy.
 const (
-	readyTimeout = 60 * time.Second
-	exitTimeout  = 60 * time.Second
+	readyTimeout = 2 * time.Minute
+	exitTimeout  = 2 * time.Minute
 	startAgain   = time.Second // after a start that the host gave up
 )
 

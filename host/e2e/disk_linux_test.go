@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/durafunc/durafunc/host/hosttest"
 )
@@ -56,32 +58,53 @@ func TestFullDisk(t *testing.T) {
 
 	filler := filepath.Join(disk, "filler")
 	fill(t, filler)
+	// What the host was about to replace when the disk filled up makes room for a last commit.
 	var clients sync.WaitGroup
-	acknowledged := make(chan string, 10)
-	for n := range cap(acknowledged) {
-		id := fmt.Sprint("full-", n)
-		clients.Go(func() {
-			a, unclear, err := h.Persist(t.Context(), http.MethodPost, hosttest.StartPath("Chain", id), "3")
-			if err != nil || a.Code != http.StatusAccepted && (a.Code != http.StatusConflict || !unclear) {
-				t.Errorf("start of %s: %v %v", id, a, err)
-				return
-			}
-			acknowledged <- id
+	start := func(id string) {
+		c := h.Client
+		c.Header = http.Header{"Idempotency-Key": {id}} // sent twice
+		a, _, err := c.Persist(t.Context(), http.MethodPost, hosttest.StartPath("Chain", id), "3")
+		if err != nil || a.Code != http.StatusAccepted {
+			t.Errorf("start of %s: %v %v", id, a, err)
+		}
+	}
+	clients.Go(func() { start("last") })
+	untilFull := func() {
+		t.Helper()
+		hosttest.Until(t, "the host says that there is no space", func() bool {
+			return slices.ContainsFunc(h.HostErrors(t), func(e string) bool { return strings.Contains(e, "no space left") })
 		})
 	}
-	hosttest.Until(t, "the host says that there is no space", func() bool {
-		return slices.ContainsFunc(h.HostErrors(t), func(e string) bool { return strings.Contains(e, "no space left") })
-	})
+	untilFull()
+	fill(t, filler+"2")
+
+	const count = 10
+	var tried sync.WaitGroup
+	for n := range count {
+		id := fmt.Sprint("full-", n)
+		tried.Go(func() {
+			c := h.Client
+			c.Header = http.Header{"Idempotency-Key": {id}}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if a, err := c.Do(ctx, http.MethodPost, hosttest.StartPath("Chain", id), "3"); err == nil && a.Code == http.StatusAccepted {
+				t.Errorf("the start of %s is acknowledged on a full disk", id)
+			}
+		})
+	}
+	tried.Wait()
+	untilFull()
 	if !strings.Contains(h.Log(), "no space left") {
 		t.Errorf("the log does not say why commits stand still:\n%s", h.Tail(20))
 	}
-	if n := len(acknowledged); n > 0 {
-		t.Errorf("%d starts are acknowledged on a full disk", n)
+	for n := range count {
+		clients.Go(func() { start(fmt.Sprint("full-", n)) })
 	}
 	must(t, os.Remove(filler))
+	must(t, os.Remove(filler+"2"))
 	clients.Wait()
-	for range cap(acknowledged) {
-		h.UntilStatus(t, <-acknowledged, "Completed")
+	for n := range count {
+		h.UntilStatus(t, fmt.Sprint("full-", n), "Completed")
 	}
 	endChildren(t, h, "a")
 	hosttest.Until(t, "the host is content again", func() bool { return len(h.HostErrors(t)) == 0 })

@@ -68,7 +68,9 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%s is %s: %+v", check, c.level(check), c)
 			}
 		}
-		if s.Provider["type"] == "s3" && (c.level("clock") != "ok" || c.level("integrity") != "ok") {
+		// A machine that stands still for seconds is warned of its clock, which cannot be told
+		// from that.
+		if clock := c.level("clock"); s.Provider["type"] == "s3" && (clock != "ok" && clock != "warn" || c.level("integrity") != "ok") {
 			t.Errorf("%+v", c)
 		}
 		for e, err := range s.Open(t, r).List(t.Context(), "", "") {

@@ -87,9 +87,10 @@ func customStatus(t *testing.T, h *hosttest.Host) {
 func continueAsNew(t *testing.T, h *hosttest.Host) {
 	id := idFor(t)
 	h.StartInstance(t, "Loop", id, `{"Left": 40}`)
-	for range 3 { // at whatever execution they meet, the last one has them
+	for range 3 { // the first execution meets them, the last one has them
 		h.Raise(t, id, "Tick", nil)
 	}
+	h.Raise(t, id, "Begin", nil)
 	var out struct{ Done, Events int }
 	if h.Output(t, id, &out); out.Done != 40 || out.Events != 3 {
 		t.Errorf("got %+v, want 40 executions and 3 events", out)

@@ -26,7 +26,6 @@ type fleet struct {
 	clients sync.WaitGroup
 	turn    atomic.Int64
 	seen    sync.Map // codes that clients met and that are no answer: *atomic.Int64 by int
-	mayFail bool     // hosts are killed: an answer may be lost, and a partition be away
 	started atomic.Int64
 	err     atomic.Pointer[error] // the first
 }
@@ -34,9 +33,9 @@ type fleet struct {
 // tickers run all the time, enough for every partition to have some.
 const tickers = 3 * partitions
 
-func newFleet(t *testing.T, s hosttest.Store, mayFail bool) *fleet {
+func newFleet(t *testing.T, s hosttest.Store) *fleet {
 	t.Helper()
-	f := &fleet{root: shared(t, s, shortLease), mayFail: mayFail}
+	f := &fleet{root: shared(t, s, shortLease)}
 	f.hosts = startAll(t, f.root, 3)
 	hosttest.UntilSpread(t, f.hosts...)
 	f.balance()
@@ -90,11 +89,14 @@ func (f *fleet) order(id string) error {
 		if err != nil || code == http.StatusOK {
 			return err
 		}
+		time.Sleep(lookAgain) // a client that does nothing but ask takes the processor from the hosts
 	}
 }
 
-// orderTimeout bounds one request with its repetitions.
-const orderTimeout = time.Minute
+const (
+	orderTimeout = 2 * time.Minute       // for one request with its repetitions
+	lookAgain    = 10 * time.Millisecond // between two looks at an order
+)
 
 // send sends a request as a load balancer does: on to the next host when one does not take
 // it. Each repetition has the same request id. An answer with another code is an error.
@@ -111,17 +113,18 @@ func (f *fleet) send(method, path string, body any, key string, want ...int) (in
 					return code, nil
 				}
 			}
-			if !f.mayFail || a.Code != http.StatusServiceUnavailable {
+			if a.Code != http.StatusServiceUnavailable {
 				return 0, fmt.Errorf("%s %s: %d %s", method, path, a.Code, a.Body)
 			}
-			f.count(a.Code)
+			f.count(a.Code) // a partition was away for longer than a host holds a request
 		} else {
 			// A connection that was accepted by the kernel and not yet by the host is reset
 			// when it ends; a balancer goes on to the next host then, too.
-			if !f.mayFail && !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
-				return 0, err
+			if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET) {
+				f.count(0)
+			} else {
+				f.count(cut)
 			}
-			f.count(0)
 		}
 		if time.Now().After(deadline) {
 			return 0, fmt.Errorf("%s %s: no answer within %v: %w", method, path, orderTimeout, err)
@@ -151,8 +154,9 @@ func (f *fleet) check(t *testing.T) {
 	}
 }
 
-// finish ends the load and checks that all that was acknowledged is there.
-func (f *fleet) finish(t *testing.T) {
+// finish ends the load and checks that all that was acknowledged is there. It returns the
+// longest pause of an orchestration or of a request, as far as clients can tell.
+func (f *fleet) finish(t *testing.T) time.Duration {
 	t.Helper()
 	f.cancel()
 	f.clients.Wait()
@@ -171,35 +175,46 @@ func (f *fleet) finish(t *testing.T) {
 		}
 	}
 	f.seen.Range(func(code, n any) bool {
-		t.Logf("answers with code %v (0: none): %d", code, n.(*atomic.Int64).Load())
+		t.Logf("answers with code %v (0: none, %d: cut): %d", code, cut, n.(*atomic.Int64).Load())
 		return true
 	})
 	t.Logf("%d orders; the longest pause of an orchestration was %v", f.started.Load(), worst)
-	// What a host holds a request for: above it clients would see errors.
-	if most := 5 * time.Second; worst > most && !f.mayFail {
-		t.Errorf("an orchestration paused for %v", worst)
-	}
 	for _, h := range f.hosts {
 		h.Stop(t)
 	}
+	for _, code := range []int{cut, http.StatusServiceUnavailable} { // too late for the client, or for the host
+		if _, failed := f.seen.Load(code); failed {
+			worst = max(worst, held+1)
+		}
+	}
+	return worst
 }
 
+// cut stands for a connection that was closed before the answer.
+const cut = -1
+
+// held is how long a host holds a request for a partition that is away, before it says so.
+const held = 5 * time.Second
+
 // TestRollingRestart stops and starts one host after the other under load: no request
-// fails, and orchestrations pause for a moment at most.
+// fails, and orchestrations pause for a moment at most. How much time that takes is also
+// the machine's affair, and a request that waits for too long fails.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		t.Parallel()
-		f := newFleet(t, s, false)
-		for i := range f.hosts {
+		hosttest.Within(t, "the longest pause", held, func() time.Duration {
+			f := newFleet(t, s.Again(t))
+			for i := range f.hosts {
+				f.work(t, 10)
+				f.hosts[i].Stop(t)
+				f.work(t, 10)
+				f.hosts[i] = f.root.Start(t)
+				f.balance()
+			}
 			f.work(t, 10)
-			f.hosts[i].Stop(t)
-			f.work(t, 10)
-			f.hosts[i] = f.root.Start(t)
-			f.balance()
-		}
-		f.work(t, 10)
-		f.finish(t)
+			return f.finish(t)
+		})
 	})
 }
 
@@ -209,7 +224,7 @@ func TestKillUnderLoad(t *testing.T) {
 	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
 		t.Parallel()
-		f := newFleet(t, s, true)
+		f := newFleet(t, s)
 		for i := range f.hosts {
 			f.work(t, 10)
 			f.hosts[i].Kill()

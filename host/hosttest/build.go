@@ -2,6 +2,7 @@ package hosttest
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,9 +21,16 @@ var builds struct {
 	paths map[string]func() (string, error)
 }
 
+// parallel is how many tests run beside each other unless -parallel says otherwise: hosts
+// wait for leases, disks and each other for most of the time.
+const parallel = "4"
+
 // Main runs the tests of a package that uses this one, and removes what was built. Call
 // it from TestMain.
 func Main(m *testing.M) {
+	if err := flag.Set("test.parallel", parallel); err != nil { // m.Run reads the command line after that
+		panic(err)
+	}
 	code := m.Run()
 	if builds.dir != "" {
 		_ = os.RemoveAll(builds.dir) // a leftover in the temporary directory does no harm

@@ -3,6 +3,7 @@ package hosttest
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -152,10 +153,18 @@ func InstancePath(id string, more ...string) string {
 }
 
 // Expect sends a request, again while the hub is unavailable, and fails the test unless
-// the answer has the code.
+// the answer has the code. A request that changes something has an Idempotency-Key: the
+// answer to a repetition is that to the first attempt, which may have been carried out.
 func (c Client) Expect(t testing.TB, code int, method, path string, body any) *Answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout)
+	if method != http.MethodGet {
+		c.Header = c.Header.Clone()
+		if c.Header == nil {
+			c.Header = http.Header{}
+		}
+		c.Header.Set("Idempotency-Key", rand.Text())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), untilTimeout)
 	defer cancel()
 	a, _, err := c.Persist(ctx, method, path, body)
 	if err != nil {
@@ -193,12 +202,21 @@ func (c Client) Raise(t testing.TB, id, event string, data any) {
 // Instance reads an instance with its history.
 func (c Client) Instance(t testing.TB, id string) *Status {
 	t.Helper()
-	s, err := c.Read(t.Context(), id)
+	return c.instance(t, id, withHistory)
+}
+
+func (c Client) instance(t testing.TB, id, query string) *Status {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), untilTimeout)
+	defer cancel()
+	s, err := c.read(ctx, id, query)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+const withHistory = "?showHistory=true"
 
 // ErrNoInstance means that a host says that there is no such instance.
 var ErrNoInstance = errors.New("no such instance")
@@ -206,7 +224,11 @@ var ErrNoInstance = errors.New("no such instance")
 // Read reads an instance with its history, persisting until ctx ends. It fails with
 // ErrNoInstance.
 func (c Client) Read(ctx context.Context, id string) (*Status, error) {
-	a, _, err := c.Persist(ctx, http.MethodGet, InstancePath(id)+"?showHistory=true", nil)
+	return c.read(ctx, id, withHistory)
+}
+
+func (c Client) read(ctx context.Context, id, query string) (*Status, error) {
+	a, _, err := c.Persist(ctx, http.MethodGet, InstancePath(id)+query, nil)
 	switch {
 	case err != nil:
 		return nil, err
@@ -222,8 +244,9 @@ func (c Client) Read(ctx context.Context, id string) (*Status, error) {
 	return s, nil
 }
 
-// untilTimeout bounds what a test waits for.
-const untilTimeout = 60 * time.Second
+// untilTimeout bounds what a test waits for. It is generous: the machine may be busy, or
+// stand still for a while.
+const untilTimeout = 2 * time.Minute
 
 // Until asks cond again and again until it holds; what says in words what is waited for.
 // Real processes give no other event.
@@ -233,22 +256,26 @@ func Until(t testing.TB, what string, cond func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited %v in vain: %s", untilTimeout, what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// UntilStatus waits until an instance has a status and returns it. A terminal one that
-// is not wanted fails the test.
+// UntilStatus waits until an instance has a status and returns it: with its history and
+// input when that is how it ends, without them when it may go on. A terminal one that is
+// not wanted fails the test.
 func (c Client) UntilStatus(t testing.TB, id, status string) *Status {
 	t.Helper()
 	var s *Status
 	Until(t, id+" is "+status, func() bool {
-		s = c.Instance(t, id)
+		s = c.instance(t, id, "?showInput=false")
 		if s.Terminal() && s.RuntimeStatus != status {
 			t.Fatalf("%s ended as %s, want %s: %s", id, s.RuntimeStatus, status, clip(s.Output))
 		}
 		return s.RuntimeStatus == status
 	})
+	if s.Terminal() {
+		return c.Instance(t, id)
+	}
 	return s
 }
 
@@ -264,10 +291,7 @@ func (c Client) Output(t testing.TB, id string, v any) {
 // HostErrors is what /admin/host/status says is wrong.
 func (c Client) HostErrors(t testing.TB) []string {
 	t.Helper()
-	a, err := c.Do(t.Context(), http.MethodGet, "/admin/host/status", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	a := c.Expect(t, http.StatusOK, http.MethodGet, "/admin/host/status", nil)
 	var status struct {
 		Errors []string `json:"errors"`
 	}

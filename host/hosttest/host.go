@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,8 +18,8 @@ import (
 
 // Deadlines. They are generous: the machine may be busy with other tests.
 const (
-	readyTimeout = 60 * time.Second
-	exitTimeout  = 60 * time.Second
+	readyTimeout = 2 * time.Minute
+	exitTimeout  = 2 * time.Minute
 )
 
 // Host is a host process.
@@ -37,8 +38,8 @@ type Host struct {
 
 var announcement = regexp.MustCompile(`^durafunc \S+ on (http://\S+)$`)
 
-// Launch starts a host on a free port and does not wait for it; args are added to those
-// of durafunc start. The test's end kills it, and shows the end of its log if the test
+// Launch starts a host on a port that no other host of this test binary has, before or
+// after, and does not wait for it; args are added to those of durafunc start. The test's end kills it, and shows the end of its log if the test
 // has failed.
 func (r *Root) Launch(t testing.TB, args ...string) *Host {
 	t.Helper()
@@ -47,8 +48,12 @@ func (r *Root) Launch(t testing.TB, args ...string) *Host {
 		t.Fatal(err)
 	}
 	defer log.Close()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := &Host{root: r, log: log.Name(), ready: make(chan struct{}), exited: make(chan struct{}), started: time.Now()}
-	h.cmd = exec.Command(Binary(t), append([]string{"start", "--root", r.Dir, "--port", "0"}, args...)...)
+	h.cmd = exec.Command(Binary(t), append([]string{"start", "--root", r.Dir, "--port", strconv.Itoa(port)}, args...)...)
 	h.cmd.Env, h.cmd.SysProcAttr = r.environment(), r.user()
 	h.cmd.Stderr = log
 	out, err := h.cmd.StdoutPipe()

@@ -62,6 +62,7 @@ func tempDir(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		_ = os.Chmod(dir, 0o755) // a test may have taken the right to write away, also from us
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("clean up: %v", err)
 		}
@@ -139,7 +140,7 @@ func (r *Root) Remove(name string) {
 // below the root.
 func (r *Root) noProcessLeft() {
 	var left []int
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(exitTimeout); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if left = r.appProcesses(); len(left) == 0 {
 			return
 		}

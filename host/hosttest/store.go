@@ -68,6 +68,15 @@ func (s Store) Open(t testing.TB, r *Root) storage.Store {
 	return prefixed.New(s.open(t, r), HubName)
 }
 
+// Again is an empty store of the same kind, for another root.
+func (s Store) Again(t testing.TB) Store {
+	t.Helper()
+	if s.Provider["type"] == "s3" {
+		return MinIO(t)
+	}
+	return s // in the root's own directory
+}
+
 // With is the store with one more setting, as in With("leaseDuration", "3s").
 func (s Store) With(key string, value any) Store {
 	provider := map[string]any{key: value}

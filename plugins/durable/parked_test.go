@@ -127,7 +127,7 @@ func TestEvictionUnwindsCleanly(t *testing.T) {
 	if got := len(steps); got != 6 {
 		t.Errorf("close left a parked orchestrator: %v", steps)
 	}
-	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
+	for deadline := time.Now().Add(time.Minute); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 		}

@@ -75,7 +75,7 @@ type stream struct {
 
 func openWork(t testing.TB, h hostSide) *stream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	w, err := h.Work(ctx)
 	if err != nil {

@@ -104,9 +104,8 @@ func TestFilesThatAreNoApps(t *testing.T) {
 		{"manifest", image(appConfig{}), 0o755, `{"arg":[]}`, supervisor.ErrManifest},
 		{"forged", image(appConfig{}), 0o755, `{"env":{"PLUGIN_MIN_PORT":"1"}}`, supervisor.ErrManifest},
 		{"empty", nil, 0, `{}`, supervisor.ErrNotExecutable},
-		{"hang", image(appConfig{Hang: true}), 0o755, "", supervisor.ErrStartTimeout},
 	}
-	f := newFixture(t, func(o *supervisor.Options) { o.StartTimeout = 3 * time.Second })
+	f := newFixture(t)
 	f.put("good", appConfig{Activities: []string{"Echo"}})
 	for _, tt := range tests {
 		path := filepath.Join(f.dir, tt.name)
@@ -142,6 +141,20 @@ func TestFilesThatAreNoApps(t *testing.T) {
 	}
 	if f.echo("x") != "x" {
 		t.Error("the good app does not run")
+	}
+}
+
+func TestAppThatDoesNotSpeak(t *testing.T) {
+	f := newFixture(t, func(o *supervisor.Options) { o.StartTimeout = 500 * time.Millisecond })
+	f.put("hang", appConfig{Hang: true})
+	f.start()
+	a, _ := f.app("hang")
+	if a.State != supervisor.Failed || !errors.Is(a.LastError, supervisor.ErrStartTimeout) {
+		t.Errorf("state %s, error %v; want %v", a.State, a.LastError, supervisor.ErrStartTimeout)
+	}
+	var le *supervisor.LoadError
+	if !errors.As(a.LastError, &le) || !strings.HasSuffix(le.File, "hang") || le.Advice == "" {
+		t.Errorf("does not say which file and what to do: %v", a.LastError)
 	}
 }
 
@@ -189,9 +202,7 @@ func TestReplaceWhileRunning(t *testing.T) {
 	if f.handle("New") == nil || f.handle("Old") != nil || f.handle("Gate") == old {
 		t.Error("functions were not swapped")
 	}
-	if a, _ := f.app("one"); a.Draining != 1 {
-		t.Errorf("draining %d, want 1", a.Draining)
-	}
+	poll(t, "one that drains", func() bool { a, _ := f.app("one"); return a.Draining == 1 }) // a moment after the swap
 	f.awaitClosed(old)
 	if f.echo("new") != "new" {
 		t.Error("the new version does not work")

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/durafunc/durafunc/host/hosttest"
 )
 
 // server counts what reaches it and echoes the body, and the host that it was asked for.
@@ -130,10 +132,15 @@ func TestDelayedRequestLandsWhenTheClientHasGone(t *testing.T) {
 	s := newServer(t)
 	p := start(t, s)
 	p.Set(Faults{Delayed: 1, MinDelay: 200 * time.Millisecond, MaxDelay: 201 * time.Millisecond})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := put(ctx, p, "late"); err == nil {
-		t.Fatal("answered in time")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel() // when the proxy has it: before, it would not be sent at all
+		for p.Counts()[Delayed] == 0 && t.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	if resp, err := put(ctx, p, "late"); err == nil { // we were too slow to leave
+		_ = resp.Body.Close()
 	}
 	if body := <-s.seen; body != "late" {
 		t.Errorf("the server has seen %q", body)
@@ -145,7 +152,7 @@ func TestBlackHole(t *testing.T) {
 	p := start(t, s)
 	p.Set(Faults{BlackHole: true})
 	const sent = 40
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	errs := make(chan error, sent)
 	for range sent {
@@ -154,6 +161,8 @@ func TestBlackHole(t *testing.T) {
 			errs <- err
 		}()
 	}
+	hosttest.Until(t, "the proxy has all of them", func() bool { return p.Counts()[Held]+p.Counts()[HeldThen] == sent })
+	cancel()
 	for range sent {
 		if err := <-errs; err == nil {
 			t.Fatal("a black hole answers")

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -97,42 +98,65 @@ func (c client) call(ctx context.Context, method, path string, body, result any,
 	return err
 }
 
-// exchange is call with the paging token that goes out and the header that comes back.
+// askAgain is the pause before a request is sent again that a host answers with 503: a
+// part of the hub is just opening, or changing hands.
+const askAgain = 100 * time.Millisecond
+
+// exchange is call with the paging token that goes out and the header that comes back. A
+// host that is not available is asked again until ctx ends, under the same request key,
+// so that nothing is done twice.
 func (c client) exchange(ctx context.Context, method, path, token string, body, result any, want ...int) (http.Header, error) {
-	var reader io.Reader
+	var text []byte
+	header := http.Header{}
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
 			return nil, fmt.Errorf("%s %s: %w", method, path, err)
 		}
-		reader = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		header.Set("Content-Type", "application/json")
+		header.Set("Idempotency-Key", rand.Text())
 	}
 	if token != "" {
-		req.Header.Set(continuation, token)
+		header.Set(continuation, token)
 	}
+	for {
+		resp, answer, err := c.attempt(ctx, method, path, header, text)
+		switch {
+		case err != nil:
+			return nil, err
+		case slices.Contains(want, resp.StatusCode):
+			if result != nil {
+				if err := json.Unmarshal(answer, result); err != nil {
+					return nil, fmt.Errorf("%s %s: %w", method, path, err)
+				}
+			}
+			return resp.Header, nil
+		case resp.StatusCode == http.StatusServiceUnavailable:
+			select {
+			case <-time.After(askAgain):
+				continue
+			case <-ctx.Done():
+			}
+		}
+		return nil, fmt.Errorf("%s %s: %s %s", method, path, resp.Status, answer)
+	}
+}
+
+// attempt sends a request once and reads the whole answer.
+func (c client) attempt(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	req.Header = header.Clone()
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err // names method and URL
+		return nil, nil, err // names method and URL
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+		return nil, nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	if !slices.Contains(want, resp.StatusCode) {
-		return nil, fmt.Errorf("%s %s: %s %s", method, path, resp.Status, answer)
-	}
-	if result != nil {
-		if err := json.Unmarshal(answer, result); err != nil {
-			return nil, fmt.Errorf("%s %s: %w", method, path, err)
-		}
-	}
-	return resp.Header, nil
+	return resp, answer, nil
 }

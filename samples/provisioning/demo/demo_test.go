@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -39,7 +40,6 @@ func newFakeAPI(t *testing.T, children int) (*fakeAPI, client) {
 
 func (f *fakeAPI) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /admin/host/ping", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /admin/functions", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `[{"name":%q}]`, orchestrator)
 	})
@@ -131,16 +131,21 @@ func TestMain(m *testing.M) {
 	if os.Getenv("DEMO_FAKE_HOST") == "" {
 		os.Exit(m.Run())
 	}
-	port := os.Args[len(os.Args)-1] // start --root . --address 127.0.0.1 --port N
 	f := &fakeAPI{acks: map[string]map[string]any{}}
-	srv := &http.Server{Addr: "127.0.0.1:" + port, Handler: f.handler()}
+	srv := &http.Server{Handler: f.handler()}
+	l, err := net.Listen("tcp", "127.0.0.1:"+os.Args[len(os.Args)-1]) // start --root . --address 127.0.0.1 --port N
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Printf("\ndurafunc test on http://%s\n", l.Addr())
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	go func() {
 		<-stop
 		_ = srv.Close()
 	}()
-	if err := srv.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -153,7 +158,7 @@ func TestTheWholeDemo(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := run(t.Context(), options{hostBinary: self, root: t.TempDir(), devices: 3, timeout: time.Minute}, &out); err != nil {
+	if err := run(t.Context(), options{hostBinary: self, root: t.TempDir(), devices: 3, timeout: 3 * time.Minute}, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"started for 3 devices", "device-3    flow Completed", `"provisioned": true`,
@@ -182,6 +187,25 @@ func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
 		if want := fmt.Sprintf("device-%d    flow Completed", i); !strings.Contains(out.String(), want) {
 			t.Errorf("progress lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+func TestAHostThatIsNotAvailableIsAskedAgain(t *testing.T) {
+	var keys []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("Idempotency-Key"))
+		if len(keys) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	defer srv.Close()
+	if err := (client{srv.URL}).start(t.Context(), orchestrator, "x", 1); err != nil {
+		t.Fatal(err)
+	}
+	if len(keys) != 2 || keys[0] == "" || keys[0] != keys[1] {
+		t.Errorf("request keys %q, want one, twice", keys)
 	}
 }
 
@@ -257,7 +281,7 @@ func script(t *testing.T, text string) (binary, root string) {
 
 func TestFailureShowsTheEndOfTheLog(t *testing.T) {
 	binary, root := script(t, "echo first; echo host.json:3:1: bad; exit 3\n")
-	err := run(t.Context(), options{hostBinary: binary, root: root, devices: 1, timeout: time.Minute}, &bytes.Buffer{})
+	err := run(t.Context(), options{hostBinary: binary, root: root, devices: 1, timeout: 3 * time.Minute}, &bytes.Buffer{})
 	for _, want := range []string{"exit status 3", "host.json:3:1: bad", "demo-host.log"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
@@ -282,7 +306,7 @@ func TestStopWantsExitCodeZero(t *testing.T) {
 // waitForLog waits until a real process has written a line.
 func waitForLog(t *testing.T, h *host, line string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !strings.Contains(h.logTail(5), line) {
 		select {

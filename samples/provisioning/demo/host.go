@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,34 +16,28 @@ import (
 )
 
 // stopTimeout bounds how long a host may take to drain after SIGTERM.
-const stopTimeout = 15 * time.Second
+const stopTimeout = time.Minute
 
 // host is a durafunc host process.
 type host struct {
-	url     string
+	url     string // known when it is ready
 	logFile string
 	cmd     *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
 	exit    error         // how; to be read after ended
 }
 
-// startHost starts a host on a free loopback port. Its output goes to a log file.
+// announcement is what a host prints when it serves HTTP.
+var announcement = regexp.MustCompile(`(?m)^durafunc \S+ on (http://\S+)$`)
+
+// startHost starts a host on a loopback port that it chooses: one that we chose could be
+// taken before it listens. Its output goes to a log file.
 func startHost(binary, root string) (*host, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("find a free port: %w", err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
-	if err != nil {
-		return nil, fmt.Errorf("find a free port: %w", err)
-	}
 	dir := filepath.Join(root, ".durafunc")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("log directory: %w", err)
 	}
 	h := &host{
-		url:     "http://127.0.0.1:" + port,
 		logFile: filepath.Join(dir, "demo-host.log"),
 		ended:   make(chan struct{}),
 	}
@@ -52,7 +46,7 @@ func startHost(binary, root string) (*host, error) {
 		return nil, fmt.Errorf("log file: %w", err)
 	}
 	defer log.Close()
-	h.cmd = exec.Command(binary, "start", "--root", root, "--address", "127.0.0.1", "--port", port)
+	h.cmd = exec.Command(binary, "start", "--root", root, "--address", "127.0.0.1", "--port", "0")
 	h.cmd.Stdout, h.cmd.Stderr = log, log
 	// A group of its own: on Ctrl-C we send it the one SIGTERM that it should get.
 	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -68,16 +62,15 @@ func startHost(binary, root string) (*host, error) {
 
 func (h *host) pid() int { return h.cmd.Process.Pid }
 
-// ready waits until the host answers and has the function loaded.
-func (h *host) ready(ctx context.Context, c client, function string) error {
+// ready waits until the host says where it serves and has the function loaded.
+func (h *host) ready(ctx context.Context, function string) error {
 	tick := time.NewTicker(25 * time.Millisecond)
 	defer tick.Stop()
 	var last error
 	for {
-		last = c.ping(ctx)
-		if last == nil {
+		if last = h.announced(); last == nil {
 			var names []string
-			if names, last = c.functions(ctx); last == nil {
+			if names, last = (client{h.url}).functions(ctx); last == nil {
 				if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, function) }) {
 					return nil
 				}
@@ -92,6 +85,20 @@ func (h *host) ready(ctx context.Context, c client, function string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// announced reads from the log where the host serves.
+func (h *host) announced() error {
+	b, err := os.ReadFile(h.logFile)
+	if err != nil {
+		return err
+	}
+	found := announcement.FindSubmatch(b)
+	if found == nil {
+		return errors.New("it does not serve HTTP yet")
+	}
+	h.url = string(found[1])
+	return nil
 }
 
 // stop asks the host to drain and end, and fails unless it exits with 0. It may
@@ -134,11 +141,6 @@ func (h *host) logTail(n int) string {
 	}
 	lines := strings.Split(strings.TrimRight(string(b), "\n"), "\n")
 	return "  " + strings.Join(lines[max(0, len(lines)-n):], "\n  ")
-}
-
-// ping asks whether the host answers.
-func (c client) ping(ctx context.Context) error {
-	return c.call(ctx, http.MethodGet, "/admin/host/ping", nil, nil, http.StatusOK)
 }
 
 // functions lists the names of the loaded functions.

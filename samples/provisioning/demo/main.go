@@ -35,7 +35,7 @@ func main() {
 	flag.StringVar(&o.hostBinary, "host-binary", "bin/durafunc", "the durafunc `executable`")
 	flag.StringVar(&o.root, "root", ".", "function app root: the `directory` with functions/")
 	flag.IntVar(&o.devices, "devices", 5, "`number` of devices to provision")
-	flag.DurationVar(&o.timeout, "timeout", time.Minute, "give up after this `duration`")
+	flag.DurationVar(&o.timeout, "timeout", 3*time.Minute, "give up after this `duration`")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,11 +65,12 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		fmt.Fprintln(out, "\nhost stopped cleanly (exit code 0)")
 	}()
 
-	fmt.Fprintf(out, "host started, pid %d, %s, log in %s\n", h.pid(), h.url, h.logFile)
-	c := client{base: h.url}
-	if err := h.ready(ctx, c, orchestrator); err != nil {
+	fmt.Fprintf(out, "host started, pid %d, log in %s\n", h.pid(), h.logFile)
+	if err := h.ready(ctx, orchestrator); err != nil {
 		return err
 	}
+	fmt.Fprintf(out, "host serves on %s\n", h.url)
+	c := client{base: h.url}
 	id := "demo-" + strconv.FormatInt(time.Now().UnixMilli(), 36) // a hub may hold earlier demos
 	if err := c.start(ctx, orchestrator, id, map[string]int{"devices": o.devices}); err != nil {
 		return err

@@ -96,9 +96,14 @@ type count struct {
 	Events     int // that were raised for earlier executions and carried
 }
 
-// loop begins anew until nothing is left; each execution runs an activity. The last one
-// takes the events Tick that arrived since the first.
+// loop waits for the event Begin, and then begins anew until nothing is left; each
+// execution runs an activity. The last one takes the events Tick that came meanwhile.
 func loop(ctx *durable.OrchestrationContext, in count) (count, error) {
+	if in.Done == 0 {
+		if _, err := durable.WaitForExternalEvent[any](ctx, "Begin").Await(); err != nil {
+			return in, err
+		}
+	}
 	n, err := durable.CallActivity[int](ctx, "Add", in.Done).Await()
 	if err != nil {
 		return in, err
