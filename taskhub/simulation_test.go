@@ -7,13 +7,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/internal/sim"
 )
 
@@ -21,7 +19,6 @@ var (
 	simSeeds = flag.Int("sim.seeds", 0, "how many seeds TestSimulation plays; 0: DURAFUNC_SIM_SEEDS, or a number for CI")
 	simFirst = flag.Uint64("sim.first", 1, "the first seed that TestSimulation plays")
 	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm, zombies, releases, idle or moves")
-	simBug   = flag.String("sim.bug", "", "the deliberate bug that TestSimulation plays with, by name")
 	simSeed  = flag.Uint64("sim.seed", 0, "play this seed alone and print its whole trace")
 )
 
@@ -103,19 +100,6 @@ func plan() func(*rand.Rand) *sim.Plan {
 func report(t *testing.T, r sim.Result) {
 	t.Helper()
 	t.Errorf("%v\nits last events:\n%s\n\nreplay it with: go test ./taskhub -run 'TestSimulation$' -sim.seed %d", r, r.Trace, r.Seed)
-}
-
-// plant turns on the bug of the flags.
-func plant(t *testing.T) {
-	t.Helper()
-	if *simBug == "" {
-		return
-	}
-	n := slices.IndexFunc(planted.All(), func(b planted.Bug) bool { return b.String() == *simBug })
-	if n < 0 {
-		t.Fatalf("there is no bug %q", *simBug)
-	}
-	t.Cleanup(planted.Plant(planted.All()[n]))
 }
 
 func TestSimulation(t *testing.T) {

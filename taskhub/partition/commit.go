@@ -106,7 +106,7 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
 			return next, p.db.Apply(s.Batch, next)
 		}
-		if errors.Is(err, commitlog.ErrAbsent) { // planted
+		if planted.Is(planted.AbsentMeansNever) && errors.Is(err, commitlog.ErrAbsent) {
 			p.cfg.Sched.Random(rec.Nonce[:])
 			continue
 		}

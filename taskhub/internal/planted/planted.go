@@ -1,9 +1,8 @@
 // Package planted holds deliberate bugs, so that the simulation can be shown to find
-// them: a simulator that finds nothing planted proves nothing (E§C13). All are off,
-// and only tests turn one on. It is a leaf.
+// them: a simulator that finds nothing planted proves nothing (E§C13). Only a build with
+// the tag "planted" can turn one on, which tests alone do; in every other build Is is
+// constantly false, so that the compiler leaves the bugs out. It is a leaf.
 package planted
-
-import "sync/atomic"
 
 // Bug is one deliberate bug.
 type Bug int32
@@ -55,33 +54,4 @@ const (
 	ReadsWhileReleasing
 	// BelieveDamage: the first answer that is damaged counts, though the object is whole.
 	BelieveDamage
-
-	bugs
 )
-
-var present atomic.Int32
-
-// Is says whether the bug is planted.
-func Is(b Bug) bool { return Bug(present.Load()) == b }
-
-// Plant turns one bug on, in the whole process, until uproot is called.
-func Plant(b Bug) (uproot func()) {
-	present.Store(int32(b))
-	return func() { present.Store(int32(None)) }
-}
-
-// All lists the bugs.
-func All() []Bug {
-	var all []Bug
-	for b := None + 1; b < bugs; b++ {
-		all = append(all, b)
-	}
-	return all
-}
-
-// String names the bug.
-func (b Bug) String() string {
-	return [...]string{"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
-		"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
-		"StartsSleep", "NoWakeAt", "RollIgnored", "AckBeforeCommit", "HeldForGood", "ReadsWhileReleasing", "BelieveDamage"}[b]
-}
