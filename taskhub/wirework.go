@@ -60,14 +60,14 @@ func activityResultSize(a *work.ActivityResult) int {
 func toEpisode(e *work.Episode) *transport.Episode {
 	return &transport.Episode{
 		Token: toToken(e.Token), Instance: e.Instance, Execution: e.Execution, Name: e.Name, Version: e.Version,
-		Position: e.Position, HasHistory: e.HasHistory, Past: e.Past, New: e.New,
+		Position: e.Position, After: toToken(e.After), HasHistory: e.HasHistory, Past: e.Past, New: e.New,
 	}
 }
 
 func fromEpisode(e *transport.Episode) *work.Episode {
 	return &work.Episode{
 		Token: fromToken(e.Token), Instance: e.Instance, Execution: e.Execution, Name: e.Name, Version: e.Version,
-		Position: e.Position, HasHistory: e.HasHistory, Past: e.Past, New: e.New,
+		Position: e.Position, After: fromToken(e.After), HasHistory: e.HasHistory, Past: e.Past, New: e.New,
 	}
 }
 

@@ -67,6 +67,7 @@ type execution struct {
 	completed bool // the function returned, or the execution was terminated
 
 	position  uint64                        // history events up to the last episode
+	after     episodeID                     // the last episode
 	index     uint64                        // of the event being applied
 	pending   []pendingTask                 // by task number
 	actions   []*history.OrchestratorAction // not yet handed to the host; nil: confirmed by history

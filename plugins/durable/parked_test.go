@@ -75,6 +75,41 @@ func TestAnotherPositionNeedsHistory(t *testing.T) {
 	}
 }
 
+// An app can hold what it ran for an owner that lost the partition before the episode was
+// committed. The history may have come to the same length in another way since.
+func TestAnotherEpisodeNeedsHistory(t *testing.T) {
+	r := newRunner(oneActivity(), hclog.NewNullLogger(), 9)
+	defer r.close()
+	h := &testHost{t: t, id: "a", exec: "a", name: "O", now: epoch}
+	start := h.started("")
+	first := &protocol.OrchestratorWork{InstanceId: "a", ExecutionId: "a", Name: "O", Epoch: 1, Serial: 7, NewEvents: encodeEvents(t, []*history.HistoryEvent{start})}
+	next := func(epoch, serial uint64) *protocol.OrchestratorWork {
+		return &protocol.OrchestratorWork{InstanceId: "a", ExecutionId: "a", Name: "O", Position: 3, AfterEpoch: epoch, AfterSerial: serial,
+			NewEvents: encodeEvents(t, []*history.HistoryEvent{done(0, "1")})}
+	}
+	run := func(w *protocol.OrchestratorWork) *protocol.OrchestratorResult {
+		res := &protocol.OrchestratorResult{}
+		r.episode(w, res)
+		return res
+	}
+	for _, other := range []*protocol.OrchestratorWork{next(2, 7), next(1, 8)} {
+		run(first)
+		if !run(other).HistoryNeeded {
+			t.Errorf("what was parked after episode 1.7 goes on after %d.%d", other.AfterEpoch, other.AfterSerial)
+		}
+	}
+	run(first)
+	expect(t, run(next(1, 7)), "#1 Completed 1")
+	run(first)
+	replayed := next(2, 7)
+	replayed.HasHistory = true // and it is another one
+	other := &history.HistoryEvent{EventType: &history.HistoryEvent_TaskScheduled{TaskScheduled: &history.TaskScheduledEvent{Name: "B"}}}
+	replayed.PastEvents = encodeEvents(t, []*history.HistoryEvent{start, other, event("e", "1")})
+	if run(replayed).NonDeterminism == nil {
+		t.Error("the history that came with the work was not looked at")
+	}
+}
+
 func TestHostEvicts(t *testing.T) {
 	r := newRunner(oneActivity(), hclog.NewNullLogger(), 9)
 	defer r.close()

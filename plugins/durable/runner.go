@@ -65,7 +65,7 @@ func (r *runner) episode(w *protocol.OrchestratorWork, res *protocol.Orchestrato
 	// has concluded as failed then, and the answer is the same.
 	defer func() {
 		if res.NonDeterminism == nil {
-			r.settleEpisode(x, len(news.Events), res)
+			r.settleEpisode(x, episodeID{w.Epoch, w.Serial}, len(news.Events), res)
 		}
 	}()
 	if err := x.applyAll(news.Events, false); err != nil {
@@ -75,7 +75,7 @@ func (r *runner) episode(w *protocol.OrchestratorWork, res *protocol.Orchestrato
 }
 
 // settleEpisode collects an episode's answer and parks or drops the execution.
-func (r *runner) settleEpisode(x *execution, newEvents int, res *protocol.OrchestratorResult) {
+func (r *runner) settleEpisode(x *execution, ran episodeID, newEvents int, res *protocol.OrchestratorResult) {
 	res.Actions = x.takeActions()
 	if x.customStatus != nil {
 		res.CustomStatus = wrapperspb.String(*x.customStatus)
@@ -85,16 +85,20 @@ func (r *runner) settleEpisode(x *execution, newEvents int, res *protocol.Orches
 		x.discard() // only after a termination, or a Goexit, is there anything
 		return
 	}
+	x.after = ran
 	x.position = positionAfter(x.position, newEvents, res.Actions)
 	x.index = x.position
 	r.parked.put(x)
 }
 
+// episodeID names an episode; see protocol.OrchestratorWork.
+type episodeID struct{ epoch, serial uint64 }
+
 // executionFor finds or builds the execution that w continues; nil without an
 // error: it needs history for that.
 func (r *runner) executionFor(w *protocol.OrchestratorWork, news []*history.HistoryEvent) (*execution, *replayError) {
 	x := r.parked.take(w.ExecutionId)
-	if x != nil && x.position == w.Position {
+	if x != nil && x.position == w.Position && x.after == (episodeID{w.AfterEpoch, w.AfterSerial}) {
 		return x, nil
 	}
 	if x != nil {

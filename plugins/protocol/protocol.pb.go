@@ -436,8 +436,11 @@ func (x *AppFrame) GetActivityCredit() uint32 {
 }
 
 // OrchestratorWork is one episode. The app applies newEvents to the parked
-// orchestrator of executionId when that stands at position, else it replays
-// pastEvents first, else it answers historyNeeded.
+// orchestrator of executionId when the episode that it was parked after is the one named
+// by afterEpoch and afterSerial, else it replays pastEvents first, else it answers
+// historyNeeded. The position alone would not do: an app may hold what it ran for an owner
+// that lost the partition before the episode was committed, and the new owner's history
+// may have another one of the same length.
 type OrchestratorWork struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// work identifies this item on this stream; the result repeats it.
@@ -455,7 +458,13 @@ type OrchestratorWork struct {
 	PastEvents []byte `protobuf:"bytes,6,opt,name=pastEvents,proto3" json:"pastEvents,omitempty"`
 	NewEvents  []byte `protobuf:"bytes,7,opt,name=newEvents,proto3" json:"newEvents,omitempty"`
 	// name is the orchestrator to run; repeated from ExecutionStarted.
-	Name          string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,8,opt,name=name,proto3" json:"name,omitempty"`
+	// epoch and serial name this episode for ever and on every host, afterEpoch and
+	// afterSerial the one that ended at position; 0 at position 0.
+	Epoch         uint64 `protobuf:"varint,9,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Serial        uint64 `protobuf:"varint,10,opt,name=serial,proto3" json:"serial,omitempty"`
+	AfterEpoch    uint64 `protobuf:"varint,11,opt,name=afterEpoch,proto3" json:"afterEpoch,omitempty"`
+	AfterSerial   uint64 `protobuf:"varint,12,opt,name=afterSerial,proto3" json:"afterSerial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -544,6 +553,34 @@ func (x *OrchestratorWork) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *OrchestratorWork) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *OrchestratorWork) GetSerial() uint64 {
+	if x != nil {
+		return x.Serial
+	}
+	return 0
+}
+
+func (x *OrchestratorWork) GetAfterEpoch() uint64 {
+	if x != nil {
+		return x.AfterEpoch
+	}
+	return 0
+}
+
+func (x *OrchestratorWork) GetAfterSerial() uint64 {
+	if x != nil {
+		return x.AfterSerial
+	}
+	return 0
 }
 
 type OrchestratorResult struct {
@@ -1686,7 +1723,7 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"activities\x18\x02 \x03(\v2\".durafunc.plugin.v1.ActivityResultR\n" +
 	"activities\x12.\n" +
 	"\x12orchestratorCredit\x18\x03 \x01(\rR\x12orchestratorCredit\x12&\n" +
-	"\x0eactivityCredit\x18\x04 \x01(\rR\x0eactivityCredit\"\xf6\x01\n" +
+	"\x0eactivityCredit\x18\x04 \x01(\rR\x0eactivityCredit\"\xe6\x02\n" +
 	"\x10OrchestratorWork\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x12\x1e\n" +
 	"\n" +
@@ -1701,7 +1738,14 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"pastEvents\x18\x06 \x01(\fR\n" +
 	"pastEvents\x12\x1c\n" +
 	"\tnewEvents\x18\a \x01(\fR\tnewEvents\x12\x12\n" +
-	"\x04name\x18\b \x01(\tR\x04name\"\xa4\x02\n" +
+	"\x04name\x18\b \x01(\tR\x04name\x12\x14\n" +
+	"\x05epoch\x18\t \x01(\x04R\x05epoch\x12\x16\n" +
+	"\x06serial\x18\n" +
+	" \x01(\x04R\x06serial\x12\x1e\n" +
+	"\n" +
+	"afterEpoch\x18\v \x01(\x04R\n" +
+	"afterEpoch\x12 \n" +
+	"\vafterSerial\x18\f \x01(\x04R\vafterSerial\"\xa4\x02\n" +
 	"\x12OrchestratorResult\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x12$\n" +
 	"\rhistoryNeeded\x18\x02 \x01(\bR\rhistoryNeeded\x12A\n" +

@@ -53,6 +53,9 @@ func (c *Core) episode(now int64, i *instance) *work.Episode {
 		Token: o.token, Instance: i.row.Id, Execution: i.row.Execution, Name: i.row.Name, Version: i.row.Version,
 		Position: i.row.Position, New: o.framed, HasHistory: i.row.Position == 0,
 	}
+	if i.row.Position > 0 {
+		e.After = work.Token{Partition: c.cfg.Partition, Epoch: i.row.RunEpoch, Serial: i.row.RunSerial}
+	}
 	if !e.HasHistory && !i.sticky {
 		past, err := c.past(i)
 		if err != nil {
@@ -97,6 +100,7 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) (wanted bool) {
 	i.sticky = true
 	i.deaths, i.row.Deaths = 0, 0
 	i.row.Now = o.now
+	i.row.RunEpoch, i.row.RunSerial = r.Token.Epoch, r.Token.Serial
 	i.chunk = append(i.chunk, o.framed...)
 	c.unwritten += len(o.framed)
 	i.row.Position += o.events

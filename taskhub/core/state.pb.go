@@ -65,7 +65,11 @@ type InstanceRow struct {
 	// suspended says why the instance is held, when it is.
 	Suspended string `protobuf:"bytes,24,opt,name=suspended,proto3" json:"suspended,omitempty"`
 	// payloads counts the payload objects that it owns.
-	Payloads      uint32 `protobuf:"varint,25,opt,name=payloads,proto3" json:"payloads,omitempty"`
+	Payloads uint32 `protobuf:"varint,25,opt,name=payloads,proto3" json:"payloads,omitempty"`
+	// runEpoch and runSerial are the token of the episode that ended at position. What an app
+	// has parked under another one is not of this history.
+	RunEpoch      uint64 `protobuf:"varint,26,opt,name=runEpoch,proto3" json:"runEpoch,omitempty"`
+	RunSerial     uint64 `protobuf:"varint,27,opt,name=runSerial,proto3" json:"runSerial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -271,6 +275,20 @@ func (x *InstanceRow) GetSuspended() string {
 func (x *InstanceRow) GetPayloads() uint32 {
 	if x != nil {
 		return x.Payloads
+	}
+	return 0
+}
+
+func (x *InstanceRow) GetRunEpoch() uint64 {
+	if x != nil {
+		return x.RunEpoch
+	}
+	return 0
+}
+
+func (x *InstanceRow) GetRunSerial() uint64 {
+	if x != nil {
+		return x.RunSerial
 	}
 	return 0
 }
@@ -1137,7 +1155,7 @@ var File_taskhub_core_state_proto protoreflect.FileDescriptor
 
 const file_taskhub_core_state_proto_rawDesc = "" +
 	"\n" +
-	"\x18taskhub/core/state.proto\x12\x10durafunc.core.v1\x1a\x1dtaskhub/history/history.proto\"\xa7\a\n" +
+	"\x18taskhub/core/state.proto\x12\x10durafunc.core.v1\x1a\x1dtaskhub/history/history.proto\"\xe1\a\n" +
 	"\vInstanceRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -1166,7 +1184,9 @@ const file_taskhub_core_state_proto_rawDesc = "" +
 	"\x10nonDeterministic\x18\x16 \x01(\bR\x10nonDeterministic\x12\x16\n" +
 	"\x06deaths\x18\x17 \x01(\rR\x06deaths\x12\x1c\n" +
 	"\tsuspended\x18\x18 \x01(\tR\tsuspended\x12\x1a\n" +
-	"\bpayloads\x18\x19 \x01(\rR\bpayloads\x1a7\n" +
+	"\bpayloads\x18\x19 \x01(\rR\bpayloads\x12\x1a\n" +
+	"\brunEpoch\x18\x1a \x01(\x04R\brunEpoch\x12\x1c\n" +
+	"\trunSerial\x18\x1b \x01(\x04R\trunSerial\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +

@@ -50,6 +50,20 @@ func (m *InstanceRow) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.RunSerial != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.RunSerial))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xd8
+	}
+	if m.RunEpoch != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.RunEpoch))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xd0
+	}
 	if m.Payloads != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Payloads))
 		i--
@@ -1207,6 +1221,12 @@ func (m *InstanceRow) SizeVT() (n int) {
 	if m.Payloads != 0 {
 		n += 2 + protohelpers.SizeOfVarint(uint64(m.Payloads))
 	}
+	if m.RunEpoch != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.RunEpoch))
+	}
+	if m.RunSerial != 0 {
+		n += 2 + protohelpers.SizeOfVarint(uint64(m.RunSerial))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2331,6 +2351,44 @@ func (m *InstanceRow) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.Payloads |= uint32(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 26:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RunEpoch", wireType)
+			}
+			m.RunEpoch = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.RunEpoch |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 27:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RunSerial", wireType)
+			}
+			m.RunSerial = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.RunSerial |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

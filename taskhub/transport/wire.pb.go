@@ -2072,6 +2072,7 @@ type Episode struct {
 	HasHistory    bool                   `protobuf:"varint,7,opt,name=has_history,json=hasHistory,proto3" json:"has_history,omitempty"`
 	Past          [][]byte               `protobuf:"bytes,8,rep,name=past,proto3" json:"past,omitempty"`
 	New           []byte                 `protobuf:"bytes,9,opt,name=new,proto3" json:"new,omitempty"`
+	After         *Token                 `protobuf:"bytes,10,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2165,6 +2166,13 @@ func (x *Episode) GetPast() [][]byte {
 func (x *Episode) GetNew() []byte {
 	if x != nil {
 		return x.New
+	}
+	return nil
+}
+
+func (x *Episode) GetAfter() *Token {
+	if x != nil {
+		return x.After
 	}
 	return nil
 }
@@ -2913,7 +2921,7 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"activities\x18\x03 \x03(\v2\x1f.durafunc.transport.v1.ActivityR\n" +
 	"activities\x126\n" +
 	"\acancels\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\acancels\x12\x14\n" +
-	"\x05evict\x18\x05 \x03(\tR\x05evict\"\x88\x02\n" +
+	"\x05evict\x18\x05 \x03(\tR\x05evict\"\xbc\x02\n" +
 	"\aEpisode\x122\n" +
 	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
@@ -2924,7 +2932,9 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\vhas_history\x18\a \x01(\bR\n" +
 	"hasHistory\x12\x12\n" +
 	"\x04past\x18\b \x03(\fR\x04past\x12\x10\n" +
-	"\x03new\x18\t \x01(\fR\x03new\"\xf9\x01\n" +
+	"\x03new\x18\t \x01(\fR\x03new\x122\n" +
+	"\x05after\x18\n" +
+	" \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05after\"\xf9\x01\n" +
 	"\bActivity\x122\n" +
 	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
@@ -3089,32 +3099,33 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	25, // 35: durafunc.transport.v1.Work.activities:type_name -> durafunc.transport.v1.Activity
 	22, // 36: durafunc.transport.v1.Work.cancels:type_name -> durafunc.transport.v1.Token
 	22, // 37: durafunc.transport.v1.Episode.token:type_name -> durafunc.transport.v1.Token
-	22, // 38: durafunc.transport.v1.Activity.token:type_name -> durafunc.transport.v1.Token
-	27, // 39: durafunc.transport.v1.Done.episodes:type_name -> durafunc.transport.v1.EpisodeResult
-	28, // 40: durafunc.transport.v1.Done.activities:type_name -> durafunc.transport.v1.ActivityResult
-	22, // 41: durafunc.transport.v1.Done.refused:type_name -> durafunc.transport.v1.Token
-	21, // 42: durafunc.transport.v1.Done.room:type_name -> durafunc.transport.v1.Room
-	22, // 43: durafunc.transport.v1.EpisodeResult.token:type_name -> durafunc.transport.v1.Token
-	38, // 44: durafunc.transport.v1.EpisodeResult.non_determinism:type_name -> durafunc.history.v1.TaskFailureDetails
-	38, // 45: durafunc.transport.v1.EpisodeResult.failed:type_name -> durafunc.history.v1.TaskFailureDetails
-	39, // 46: durafunc.transport.v1.EpisodeResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
-	35, // 47: durafunc.transport.v1.EpisodeResult.rejected:type_name -> durafunc.transport.v1.EpisodeResult.RejectedEntry
-	22, // 48: durafunc.transport.v1.ActivityResult.token:type_name -> durafunc.transport.v1.Token
-	38, // 49: durafunc.transport.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	22, // 50: durafunc.transport.v1.Taken.tokens:type_name -> durafunc.transport.v1.Token
-	22, // 51: durafunc.transport.v1.Check.tokens:type_name -> durafunc.transport.v1.Token
-	38, // 52: durafunc.transport.v1.EpisodeResult.RejectedEntry.value:type_name -> durafunc.history.v1.TaskFailureDetails
-	2,  // 53: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
-	13, // 54: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
-	1,  // 55: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
-	11, // 56: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
-	1,  // 57: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
-	1,  // 58: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
-	56, // [56:59] is the sub-list for method output_type
-	53, // [53:56] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	22, // 38: durafunc.transport.v1.Episode.after:type_name -> durafunc.transport.v1.Token
+	22, // 39: durafunc.transport.v1.Activity.token:type_name -> durafunc.transport.v1.Token
+	27, // 40: durafunc.transport.v1.Done.episodes:type_name -> durafunc.transport.v1.EpisodeResult
+	28, // 41: durafunc.transport.v1.Done.activities:type_name -> durafunc.transport.v1.ActivityResult
+	22, // 42: durafunc.transport.v1.Done.refused:type_name -> durafunc.transport.v1.Token
+	21, // 43: durafunc.transport.v1.Done.room:type_name -> durafunc.transport.v1.Room
+	22, // 44: durafunc.transport.v1.EpisodeResult.token:type_name -> durafunc.transport.v1.Token
+	38, // 45: durafunc.transport.v1.EpisodeResult.non_determinism:type_name -> durafunc.history.v1.TaskFailureDetails
+	38, // 46: durafunc.transport.v1.EpisodeResult.failed:type_name -> durafunc.history.v1.TaskFailureDetails
+	39, // 47: durafunc.transport.v1.EpisodeResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
+	35, // 48: durafunc.transport.v1.EpisodeResult.rejected:type_name -> durafunc.transport.v1.EpisodeResult.RejectedEntry
+	22, // 49: durafunc.transport.v1.ActivityResult.token:type_name -> durafunc.transport.v1.Token
+	38, // 50: durafunc.transport.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	22, // 51: durafunc.transport.v1.Taken.tokens:type_name -> durafunc.transport.v1.Token
+	22, // 52: durafunc.transport.v1.Check.tokens:type_name -> durafunc.transport.v1.Token
+	38, // 53: durafunc.transport.v1.EpisodeResult.RejectedEntry.value:type_name -> durafunc.history.v1.TaskFailureDetails
+	2,  // 54: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
+	13, // 55: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
+	1,  // 56: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
+	11, // 57: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
+	1,  // 58: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
+	1,  // 59: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
+	57, // [57:60] is the sub-list for method output_type
+	54, // [54:57] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_taskhub_transport_wire_proto_init() }

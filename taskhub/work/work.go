@@ -23,9 +23,12 @@ type Episode struct {
 	Name      string // the orchestrator
 	Version   string
 
-	// Position counts the history events before New. An executor that parked the
-	// orchestrator of Execution at Position needs nothing else.
+	// Position counts the history events before New, and After is the token of the episode
+	// that ended there (zero at position 0). An executor that parked the orchestrator of
+	// Execution after that episode needs nothing else. One that parked it after another
+	// must not use it, though it be at the same position: the episode was not committed.
 	Position uint64
+	After    Token
 	// HasHistory says that Past is the whole history before New (it is empty at
 	// position 0). Without it, an executor that cannot continue answers
 	// HistoryNeeded and is handed the same episode again with its history.

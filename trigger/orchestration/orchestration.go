@@ -45,6 +45,10 @@ func Work(id uint64, e *work.Episode) *protocol.OrchestratorWork {
 		PastEvents:  join(e.Past),
 		NewEvents:   e.New,
 		Name:        e.Name,
+		Epoch:       e.Token.Epoch,
+		Serial:      e.Token.Serial,
+		AfterEpoch:  e.After.Epoch,
+		AfterSerial: e.After.Serial,
 	}
 }
 

@@ -9,13 +9,15 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/work"
 )
 
 // replay is what a program knows of its execution: the history so far. It is what a
 // parked orchestrator holds, and can be rebuilt from the whole history.
 type replay struct {
 	instance string
-	position uint64 // as the engine counts: events of the history
+	position uint64     // as the engine counts: events of the history
+	after    work.Token // the last episode
 	input    string
 	parent   string
 	started  time.Time // of the first episode
