@@ -119,9 +119,9 @@ func (c *crew) works(o *Options) { o.Exec = c }
 func meetings(t *testing.T, hosts ...*hubHost) {
 	t.Helper()
 	for _, h := range hosts {
-		for end := time.Now().Add(time.Minute); len(h.audibleHosts()) < len(hosts)-1; time.Sleep(50 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); hears(h.Hub) < len(hosts)-1; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("%s hears %v", h.Address(), h.audibleHosts())
+				t.Fatalf("%s hears %d hosts", h.Address(), hears(h.Hub))
 			}
 		}
 	}
@@ -438,4 +438,16 @@ func TestRunnerKeepsResultsWithinBounds(t *testing.T) {
 			t.Errorf("after %v kept are %v, %d bytes", keptFor, tasks, h.runner.bytes)
 		}
 	})
+}
+
+// hears counts the other hosts that h hears.
+func hears(h *Hub) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.members {
+		if h.audible(m) {
+			n++
+		}
+	}
+	return n
 }

@@ -98,13 +98,15 @@ func (h *Hub) spokeWithin(address string, d time.Duration) bool {
 	return false
 }
 
-// audibleHosts lists the addresses of the hosts that are heard, each once.
-func (h *Hub) audibleHosts() (list []string) {
+// presentHosts lists the addresses of the hosts that are heard, or of which this host has
+// been told so lately that it cannot have heard them yet, each once.
+func (h *Hub) presentHosts() (list []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	seen := map[string]bool{h.opts.About.Address: true}
 	for _, m := range h.members {
-		if h.audible(m) && !seen[m.address] {
+		isNew := m.heard == 0 && h.opts.Sched.Mono()-m.met < silentHellos*h.helloEvery()
+		if (isNew || h.audible(m)) && !seen[m.address] {
 			seen[m.address] = true
 			list = append(list, m.address)
 		}

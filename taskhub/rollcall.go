@@ -38,7 +38,7 @@ func (d *desk) holdBack(list []*work.Activity) (begin []*work.Activity) {
 	return begin
 }
 
-// callRoll asks every host that is heard, and this one, what it runs of the partition,
+// callRoll asks every host that is there, and this one, what it runs of the partition,
 // and then lets go what waits: an activity that somebody runs goes there, where its result
 // is given under the new token, and the others start again.
 func (d *desk) callRoll() {
@@ -46,7 +46,7 @@ func (d *desk) callRoll() {
 	r := &transport.Request{Hub: h.id, Partition: uint32(d.n), Op: &transport.Request_Roll{Roll: &transport.Roll{
 		Partition: uint32(d.n), Epoch: d.epoch,
 	}}}
-	hosts := append([]string{h.opts.About.Address}, h.audibleHosts()...)
+	hosts := append([]string{h.opts.About.Address}, h.presentHosts()...)
 	answers := make([]*transport.Response, len(hosts))
 	ctx, cancel := h.opts.Sched.WithTimeout(d.ctx, rollTimeout)
 	defer cancel()
