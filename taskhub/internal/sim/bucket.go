@@ -124,13 +124,13 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 	}
 	b.asked(s.h)
 	fate := b.fate(op)
-	signed, expires := s.h.Now(), s.expiry(ctx, op)
+	signed, expires := s.signature(ctx, op)
 	there, back := b.latency(), b.latency()+b.answering(op, key)
 	var answer error
 	err := w.block(ctx, func(x *waiter) {
 		reply := func(err error) {
 			w.at(s.h, back, func() {
-				answer = err
+				answer, s.h.told = err, s.h.ahead()
 				x.wake(nil)
 			})
 		}
@@ -181,7 +181,7 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 			}
 			w.at(s.h, there, func() {
 				if b.Weather.SignsLate {
-					signed, expires = s.h.Now(), s.expiry(ctx, op)
+					signed, expires = s.signature(ctx, op)
 				}
 				arrive()
 			})
@@ -201,14 +201,15 @@ func (s *hostStore) request(ctx context.Context, op faulty.Op, key string, apply
 // never is later than any run.
 var never = beginning.AddDate(1000, 0, 0)
 
-// expiry is when the bucket refuses a write that is signed now, by the bucket's clock,
-// which the host knows; a signature can tell whole seconds.
-func (s *hostStore) expiry(ctx context.Context, op faulty.Op) time.Time {
-	until, ok := storage.Deadline(ctx)
-	if !ok || !op.IsWrite() || !s.b.Expiry {
-		return never
+// signature is the date of a request that is signed now, and when the bucket refuses it,
+// by the bucket's clock as the host knows it from the last answer: a clock that has stepped
+// since signs wrongly once. A signature can tell whole seconds.
+func (s *hostStore) signature(ctx context.Context, op faulty.Op) (signed, expires time.Time) {
+	signed, expires = s.h.Now().Add(-s.h.told), never
+	if until, ok := storage.Deadline(ctx); ok && op.IsWrite() && s.b.Expiry {
+		expires = until.Add(-s.h.told).Truncate(time.Second)
 	}
-	return until.Add(-s.h.ahead()).Truncate(time.Second)
+	return signed, expires
 }
 
 func errText(err error) string {

@@ -21,6 +21,7 @@ type Host struct {
 	monoLag     time.Duration // how long its boot clock stood still
 	booted      time.Duration
 	drift       float64        // by which share its clocks are too fast
+	told        time.Duration  // by how much the bucket's last answer said that its wall clock is ahead
 	damaged     map[string]int // answers about an object that came damaged
 	running     []*coroutine
 	died        sched.Signal // of the world, fires when the host crashes

@@ -30,6 +30,8 @@ type Plan struct {
 	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts, Denials, FullDisks time.Duration
 	// DiskFails is the share of a host's operations on its disk that fail.
 	DiskFails float64
+	// Leaps lets clocks step up to an hour away from the world's, else by 10 s at a time.
+	Leaps bool
 	// Drift lets clocks go up to 1 % too fast or too slow.
 	Drift bool
 	// Misfits: Mischief.Misfit is not 0 while the storm lasts.
@@ -205,6 +207,7 @@ func (p *Plan) more(some func(float64) bool, rate func(p, most float64) float64,
 	}
 	p.Denials, p.FullDisks, p.DiskFails = mean(0.2, 4*time.Minute), mean(0.15, 3*time.Minute), rate(0.2, 0.05)
 	p.Drift = some(0.2)
+	p.Leaps = some(0.5)
 	p.Mischief.Hang, p.Mischief.Misfit = rate(0.2, 0.02), rate(0.2, 0.1)
 	p.Misfits = p.Mischief.Misfit > 0
 }

@@ -62,6 +62,9 @@ func (c *client) changed(what string, repeated error, f func(ctx context.Context
 // remembered is for how long, in the world's time, requests are remembered at least: the
 // clocks of hosts may step meanwhile.
 func (c *Cluster) remembered() time.Duration {
+	if c.plan.ClockSteps > 0 && c.plan.Leaps {
+		return 0 // an hour may pass at once
+	}
 	if c.plan.ClockSteps > 0 || c.plan.Drift {
 		return core.RequestMemory - 3*time.Minute
 	}

@@ -71,9 +71,13 @@ func (c *Cluster) trouble() {
 	c.every(p.ClockSteps, func() {
 		s := c.anySlot()
 		if s.host != nil {
-			d := c.w.upTo(20*time.Second) - 10*time.Second
-			c.w.tracef("the clock of %s steps by %v", s.host.name, d)
-			s.host.wall += d
+			step := c.w.upTo(20*time.Second) - 10*time.Second
+			if c.plan.Leaps && c.w.chance(0.3) {
+				// Somebody sets it, or the firmware's clock was in local time.
+				step = c.w.upTo(2*time.Hour) - time.Hour - s.host.wall
+			}
+			c.w.tracef("the clock of %s steps by %v", s.host.name, step)
+			s.host.wall += step
 		}
 	})
 }
