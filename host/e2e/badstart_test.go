@@ -14,6 +14,7 @@ import (
 // TestStartIsRefused: a host that cannot do its work says what is wrong, naming the file
 // and key, the flag or the address to change, and exits with 1.
 func TestStartIsRefused(t *testing.T) {
+	t.Parallel()
 	durable := func(keys string) string {
 		return `{"version": "2.0", "extensions": {"durableTask": {` + keys + `}}}`
 	}
@@ -95,6 +96,7 @@ func TestStartIsRefused(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			r := hosttest.NewRoot(t, hosttest.File(), nil)
 			if tt.hostJSON != "" {
 				r.Write("host.json", tt.hostJSON)
@@ -137,6 +139,7 @@ func refused(t *testing.T, r *hosttest.Root, args []string, mention ...string) {
 
 // TestPortInUse: a host that cannot be reached must not touch the hub.
 func TestPortInUse(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer l.Close()
@@ -149,6 +152,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestBucketIsRefused(t *testing.T) {
+	t.Parallel()
 	s := hosttest.MinIO(t)
 	t.Run("missing bucket", func(t *testing.T) {
 		r := hosttest.NewRoot(t, s.With("bucket", "no-such-bucket"), nil)

@@ -9,6 +9,7 @@ import (
 
 // TestCommandLine: what durafunc says to a person who asks.
 func TestCommandLine(t *testing.T) {
+	t.Parallel()
 	r := hosttest.NewRoot(t, hosttest.File(), nil)
 	tests := []struct {
 		name    string

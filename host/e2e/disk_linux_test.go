@@ -51,6 +51,7 @@ func fill(t *testing.T, name string) {
 // TestFullDisk: while there is no space nothing is acknowledged, and the host says why;
 // when there is space again it goes on by itself.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := smallDisk(t)
 	r := deployed(t, hosttest.File().With("path", disk), testApp, nil)
 	h := r.Start(t)

@@ -101,6 +101,7 @@ func unconditional(t *testing.T) hosttest.Store {
 }
 
 func TestDoctorFindsAnUnfitStore(t *testing.T) {
+	t.Parallel()
 	r := hosttest.NewRoot(t, unconditional(t), nil)
 	got := r.Run(t, "doctor")
 	if got.Code != 1 || !strings.Contains(got.Stderr, "checks have failed") {
@@ -117,6 +118,7 @@ func TestDoctorFindsAnUnfitStore(t *testing.T) {
 }
 
 func TestDoctorWithoutAStore(t *testing.T) {
+	t.Parallel()
 	s := unconditional(t).With("endpoint", "http://127.0.0.1:1")
 	c := doctor(t, hosttest.NewRoot(t, s, nil), 1)
 	if c.level("reach") != "fail" || c.level("race") != "missing" {
@@ -147,6 +149,7 @@ func TestDoctorProbesTheTableOfLeases(t *testing.T) {
 }
 
 func TestHelpOfDoctorTeaches(t *testing.T) {
+	t.Parallel()
 	got := hosttest.NewRoot(t, hosttest.File(), nil).Run(t, "doctor", "--help")
 	for _, want := range []string{"--root", "--json", "race", "expiry", "clock", "durability", "exit code", "removes what it wrote"} {
 		if !strings.Contains(got.Stdout, want) {

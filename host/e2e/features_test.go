@@ -246,6 +246,7 @@ func badRequests(t *testing.T, h *hosttest.Host) {
 // TestPayloadAboveTheLimit: the call fails inside the orchestrator, which goes on; what
 // comes from outside is refused.
 func TestPayloadAboveTheLimit(t *testing.T) {
+	t.Parallel()
 	const limit = 1 << 20
 	h := deployed(t, hosttest.File(), testApp, map[string]any{"maxPayloadBytes": limit}).Start(t)
 	h.StartInstance(t, "TooBig", "too-big", limit+1)

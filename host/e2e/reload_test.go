@@ -36,6 +36,7 @@ func has(t *testing.T, h *hosttest.Host, function string) bool {
 }
 
 func TestReplaceAnAppWhileInstancesRun(t *testing.T) {
+	t.Parallel()
 	root := deployed(t, hosttest.File(), testApp, nil)
 	second := hosttest.App(t, testApp, "main.version=2") // takes its time: the chains shall run meanwhile
 	h := root.Start(t)
@@ -68,6 +69,7 @@ func TestReplaceAnAppWhileInstancesRun(t *testing.T) {
 // TestAppThatComesLater: an orchestration may be started before its app is there. It
 // waits, and the host can name what it waits for.
 func TestAppThatComesLater(t *testing.T) {
+	t.Parallel()
 	root := hosttest.NewRoot(t, hosttest.File(), nil)
 	h := root.Start(t)
 	h.StartInstance(t, "Hello", "early", `"Ada"`)
@@ -87,6 +89,7 @@ func TestAppThatComesLater(t *testing.T) {
 }
 
 func TestUnknownFunctionFailsAfterItsTimeout(t *testing.T) {
+	t.Parallel()
 	h := deployed(t, hosttest.File(), helloApp, map[string]any{"functionNotFoundTimeout": "1s"}).Start(t)
 	h.StartInstance(t, "Nobody", "unknown", "null")
 	s := h.UntilStatus(t, "unknown", "Failed")
@@ -98,6 +101,7 @@ func TestUnknownFunctionFailsAfterItsTimeout(t *testing.T) {
 }
 
 func TestUnknownFunctionIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
 	h := deployed(t, hosttest.File(), helloApp, map[string]any{"functionNotFoundTimeout": "00:00:00"}).Start(t)
 	a := h.Expect(t, http.StatusBadRequest, http.MethodPost, hosttest.StartPath("Nobody", ""), "null")
 	if !strings.Contains(string(a.Body), "Nobody") || !strings.Contains(string(a.Body), "Hello") {
@@ -106,6 +110,7 @@ func TestUnknownFunctionIsRefusedAtOnce(t *testing.T) {
 }
 
 func TestRemoveAnApp(t *testing.T) {
+	t.Parallel()
 	root := deployed(t, hosttest.File(), testApp, nil)
 	root.Deploy("hello", hosttest.App(t, helloApp))
 	h := root.Start(t)
@@ -122,6 +127,7 @@ func TestRemoveAnApp(t *testing.T) {
 // TestAppThatIsNone: files that are no function apps are reported by name, and the
 // others load.
 func TestAppThatIsNone(t *testing.T) {
+	t.Parallel()
 	root := deployed(t, hosttest.File(), helloApp, nil)
 	root.Deploy("liar", "/bin/true")
 	root.Write("functions/notes.txt", "not an executable")

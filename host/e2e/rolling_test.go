@@ -200,9 +200,7 @@ const held = 5 * time.Second
 // fails, and orchestrations pause for a moment at most. How much time that takes is also
 // the machine's affair, and a request that waits for too long fails.
 func TestRollingRestart(t *testing.T) {
-	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		t.Parallel()
 		hosttest.Within(t, "the longest pause", held, func() time.Duration {
 			f := newFleet(t, s.Again(t))
 			for i := range f.hosts {
@@ -221,9 +219,7 @@ func TestRollingRestart(t *testing.T) {
 // TestKillUnderLoad kills one host after the other: what was acknowledged is there, and
 // ends, for clients that repeat a request whose answer is lost.
 func TestKillUnderLoad(t *testing.T) {
-	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		t.Parallel()
 		f := newFleet(t, s)
 		for i := range f.hosts {
 			f.work(t, 10)

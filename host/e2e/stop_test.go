@@ -57,6 +57,7 @@ func TestStopUnderLoad(t *testing.T) {
 // TestSecondSignalEndsAtOnce: who is in a hurry does not wait for work that takes long;
 // nothing is lost then either.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	r := deployed(t, hosttest.File(), testApp, nil)
 	h := r.Start(t)
 	h.StartInstance(t, "Hang", "hang", "null")
@@ -80,6 +81,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 // TestStopDoesNotWaitForLongWork: what takes longer is done again by the next host.
 func TestStopDoesNotWaitForLongWork(t *testing.T) {
+	t.Parallel()
 	r := deployed(t, hosttest.File(), testApp, nil)
 	h := r.Start(t)
 	h.StartInstance(t, "Hang", "hang", "null")

@@ -132,9 +132,7 @@ func TestTakeoverAtOnce(t *testing.T) {
 	}
 	for end, how := range ends {
 		t.Run(end, func(t *testing.T) {
-			t.Parallel()
 			hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-				t.Parallel()
 				hosts := oneOfThree(t, s)
 				began := time.Now()
 				how(t, hosts[0])
@@ -200,9 +198,7 @@ func takeoverAfterTheLease(t *testing.T, root *hosttest.Root) {
 }
 
 func TestTakeoverAfterTheLease(t *testing.T) {
-	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		t.Parallel()
 		takeoverAfterTheLease(t, shared(t, s, shortLease))
 	})
 }
@@ -226,9 +222,7 @@ func ask(t *testing.T, h *hosttest.Host, method, path, body string) func() (*htt
 // it goes on. Whatever it answers then is the other one's answer; and it joins again, and
 // gets its share.
 func TestFrozenHostAcknowledgesNothingStale(t *testing.T) {
-	t.Parallel()
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		t.Parallel()
 		hosts := startAll(t, shared(t, s, shortLease), 3)
 		frozen, others := hosts[0], hosts[1:]
 		startWaiters(t, frozen)

@@ -89,10 +89,16 @@ func (s Store) With(key string, value any) Store {
 	return s
 }
 
-// EachStore runs a test on files and, unless the tests are to be short, on MinIO.
+// EachStore runs a test on files and, unless the tests are to be short, on MinIO, both in
+// parallel with other tests.
 func EachStore(t *testing.T, test func(t *testing.T, s Store)) {
-	t.Run("file", func(t *testing.T) { test(t, File()) })
+	t.Parallel()
+	t.Run("file", func(t *testing.T) {
+		t.Parallel()
+		test(t, File())
+	})
 	t.Run("minio", func(t *testing.T) {
+		t.Parallel()
 		if testing.Short() {
 			t.Skip("on files it has run; -short leaves out the other store")
 		}
