@@ -137,7 +137,7 @@ func (h *Hub) learn(ctx context.Context, session *lease.Session, n int) {
 func (h *Hub) glimpsed(owner string, r lease.Record, bad error) {
 	detail := "owned by session " + owner
 	if bad != nil {
-		detail += ", which cannot be read and is waited for as long as its lease: " + bad.Error()
+		detail += ", which cannot be read: " + bad.Error()
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -157,7 +157,7 @@ func (h *Hub) glimpsed(owner string, r lease.Record, bad error) {
 		}
 	}
 	if told && bad != nil {
-		h.opts.Log.Error("session cannot be read, waiting for its lease", "hub", h.opts.Name, "owner", owner, "error", bad)
+		h.opts.Log.Error("session cannot be read", "hub", h.opts.Name, "owner", owner, "error", bad)
 	}
 }
 
