@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
@@ -98,7 +99,8 @@ func (p *Partition) Err() error { return p.err }
 
 // Read runs f over committed state, from any goroutine. It answers under a live lease
 // only: a host that was frozen must not answer from what another owner has changed
-// since (E§C3, rule 3), so the lease is checked before and after.
+// since (E§C3, rule 3), so the lease is checked before and after. A working state that
+// cannot be read stops the partition, and it is opened again with another one.
 func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
 	for {
 		if err := p.cfg.Session.Await(ctx); err != nil {
@@ -109,13 +111,47 @@ func (p *Partition) Read(ctx context.Context, f func(kv.Reader) error) error {
 			p.reads.leave()
 			return ErrStopped
 		}
-		err := f(p.db)
+		state := reading{Reader: p.db}
+		err := f(&state)
 		p.reads.leave()
+		if state.err != nil {
+			p.loop.Post(func() { p.fail(fmt.Errorf("reading state: %w", state.err)) })
+			return ErrStopped
+		}
 		if p.givenUp() {
 			return ErrStopped
 		}
 		if p.cfg.Session.Alive() {
 			return err
+		}
+	}
+}
+
+// reading is a reader that remembers whether the state could be read.
+type reading struct {
+	kv.Reader
+	err error
+}
+
+// Get implements kv.Reader.
+func (r *reading) Get(key []byte) ([]byte, error) {
+	v, err := r.Reader.Get(key)
+	if err != nil {
+		r.err = err
+	}
+	return v, err
+}
+
+// Scan implements kv.Reader.
+func (r *reading) Scan(lo, hi []byte) iter.Seq2[kv.Entry, error] {
+	return func(yield func(kv.Entry, error) bool) {
+		for e, err := range r.Reader.Scan(lo, hi) {
+			if err != nil {
+				r.err = err
+			}
+			if !yield(e, err) {
+				return
+			}
 		}
 	}
 }

@@ -3,8 +3,10 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/kv"
 )
 
 // disk is the local disk of a machine, which outlives its processes. Working states are in
@@ -71,6 +73,38 @@ func (b diskBuilder) Open() (checkpoint.DB, error) {
 type diskDB struct {
 	checkpoint.DB
 	d *disk
+}
+
+// readsFail is the share of reads that fail, of the share of other operations: there are
+// many more of them.
+const readsFail = 0.02
+
+func (db diskDB) readError() error {
+	if *db.d.fails > 0 && db.d.w.chance(readsFail**db.d.fails) {
+		db.d.w.tracef("the disk fails: read the working state")
+		return fmt.Errorf("read the working state: %w", errDisk)
+	}
+	return nil
+}
+
+func (db diskDB) Get(key []byte) ([]byte, error) {
+	if err := db.readError(); err != nil {
+		return nil, err
+	}
+	return db.DB.Get(key)
+}
+
+func (db diskDB) Scan(lo, hi []byte) iter.Seq2[kv.Entry, error] {
+	return func(yield func(kv.Entry, error) bool) {
+		for e, err := range db.DB.Scan(lo, hi) {
+			if failed := db.readError(); failed != nil {
+				e, err = kv.Entry{}, failed
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
 }
 
 func (db diskDB) Apply(ops []byte, at checkpoint.Position) error {

@@ -207,9 +207,10 @@ func (p *Plan) more(some func(float64) bool, rate func(p, most float64) float64,
 	}
 	p.Denials, p.FullDisks, p.DiskFails = mean(0.2, 4*time.Minute), mean(0.15, 3*time.Minute), rate(0.2, 0.05)
 	p.Drift = some(0.2)
-	p.Leaps = some(0.5)
 	p.Mischief.Hang, p.Mischief.Misfit = rate(0.2, 0.02), rate(0.2, 0.1)
 	p.Misfits = p.Mischief.Misfit > 0
+	// After a leap a client cannot tell whether it was itself that suspended an instance.
+	p.Leaps = some(0.5) && !p.Misfits
 }
 
 // zombies makes a plan in which hosts freeze with requests that have not left yet, long
