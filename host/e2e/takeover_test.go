@@ -218,17 +218,53 @@ func ask(t *testing.T, h *hosttest.Host, method, path, body string) func() (*htt
 	return func() (*http.Response, error) { return http.ReadResponse(bufio.NewReader(conn), req) }
 }
 
+// freeze stops a host's process until the test's end, or until it goes on, at a moment when
+// it holds no lock of an embedded store: one that is frozen with a lock keeps the others from
+// what the lock is for, for as long as it is frozen.
+func freeze(t *testing.T, root *hosttest.Root, h *hosttest.Host) {
+	t.Helper()
+	t.Cleanup(func() { h.Signal(syscall.SIGCONT) })
+	hosttest.Until(t, "the host is frozen without a lock", func() bool {
+		h.Signal(syscall.SIGSTOP)
+		for range 2 { // the signal takes a moment to reach every thread
+			for _, path := range root.Glob(".durafunc/store/~lock/*") {
+				if !lockIsGivenBack(t, path) {
+					h.Signal(syscall.SIGCONT)
+					return false
+				}
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		return true
+	})
+}
+
+// lockIsGivenBack waits for the lock on a file, as long as one that lives may keep it.
+func lockIsGivenBack(t *testing.T, path string) bool {
+	t.Helper()
+	f, err := os.Open(path)
+	must(t, err)
+	defer f.Close() // gives the lock back
+	for deadline := time.Now().Add(500 * time.Millisecond); ; {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil || time.Now().After(deadline) {
+			return err == nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // TestFrozenHostAcknowledgesNothingStale: what a host had when it froze is another's when
 // it goes on. Whatever it answers then is the other one's answer; and it joins again, and
 // gets its share.
 func TestFrozenHostAcknowledgesNothingStale(t *testing.T) {
 	hosttest.EachStore(t, func(t *testing.T, s hosttest.Store) {
-		hosts := startAll(t, shared(t, s, shortLease), 3)
+		root := shared(t, s, shortLease)
+		hosts := startAll(t, root, 3)
 		frozen, others := hosts[0], hosts[1:]
 		startWaiters(t, frozen)
 		before := hosttest.UntilSpread(t, hosts...)
-		frozen.Signal(syscall.SIGSTOP)
-		t.Cleanup(func() { frozen.Signal(syscall.SIGCONT) })
+		freeze(t, root, frozen)
 		untilServing(t, others[0], time.Now())
 		finishWaiters(t, others...)
 

@@ -161,7 +161,9 @@ func (p *probe) settle(ctx context.Context, key, content string, write func(cont
 				err = getErr
 			}
 		}
-		if isVerdict(err) || !p.again(ctx, attempt) {
+		// MinIO also denies a write whose directory goes at the same moment with the last
+		// object in it, as when hosts that start together clean up their probes.
+		if isVerdict(err) && !errors.Is(err, storage.ErrDenied) || !p.again(ctx, attempt) {
 			break
 		}
 	}
