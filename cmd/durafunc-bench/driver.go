@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -139,10 +140,18 @@ func (d *driver) repetition(ctx context.Context, b *bench, w workload, rep int) 
 	if d.o.clients > 0 && clients > 1 {
 		clients = d.o.clients
 	}
+	alone := 0.0
+	if b.onDisk {
+		var err error
+		if alone, err = createAlone(ctx, filepath.Dir(b.root)); err != nil {
+			return result{}, fmt.Errorf("a Create alone: %w", err)
+		}
+	}
 	figures, u, err := w.run(b, ctx, n, clients)
 	if err != nil {
 		return result{}, err
 	}
+	u.AloneMS = alone
 	b.addMemory(&u)
 	return result{Workload: w.id, Rep: rep, N: n, Clients: clients, Figures: figures, Usage: u}, nil
 }

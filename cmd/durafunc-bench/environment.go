@@ -24,7 +24,8 @@ type environment struct {
 	host     *host.Host
 	root     string
 	logLevel string
-	storePID int // of MinIO; 0: none
+	storePID int  // of MinIO; 0: none
+	onDisk   bool // the hub is in a directory below root
 }
 
 // backend is where hubs are kept: "file", "minio" or "memory". MinIO runs for as long
@@ -98,7 +99,7 @@ func (b *backend) open(ctx context.Context, o *options) (*environment, error) {
 	if err == nil {
 		err = deploy(o.app, filepath.Join(root, hostjson.DefaultFunctionsDirectory))
 	}
-	e := &environment{root: root, logLevel: o.logLevel}
+	e := &environment{root: root, logLevel: o.logLevel, onDisk: b.name == "file"}
 	if err == nil {
 		e.host, err = startHost(ctx, root, o.logLevel)
 	}

@@ -27,6 +27,9 @@ type usage struct {
 	Lists   int64   `json:"lists"`
 	Deletes int64   `json:"deletes"`
 	PutMS   float64 `json:"put_ms"` // mean
+	// AloneMS is what a Create took right before, with nothing else to do (median); 0 if the
+	// store is no directory.
+	AloneMS float64 `json:"create_alone_ms,omitempty"`
 
 	Allocations uint64 `json:"host_allocations"`
 	Allocated   uint64 `json:"host_allocated_bytes"`

@@ -88,7 +88,7 @@ func figuresText(figures map[string]float64) string {
 // printTable writes the summaries of one store as a Markdown table.
 func printTable(w io.Writer, store string, list []summary) {
 	fmt.Fprintf(w, "\n### Store: %s\n\n", store)
-	fmt.Fprintln(w, "| workload | n | ours | p50 / p95 ms | CPU ms an item: host + app (+ MinIO) | PUTs an item | allocations an item | RSS MB: host + app | best peer | target | bound | aim |")
+	fmt.Fprintln(w, "| workload | n | ours | p50 / p95 ms | CPU ms an item: host + app (+ MinIO) | PUTs an item x ms (a Create alone) | allocations an item | RSS MB: host + app | best peer | target | bound | aim |")
 	fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|---|---|")
 	refs := references()
 	for _, s := range list {
@@ -97,7 +97,7 @@ func printTable(w io.Writer, store string, list []summary) {
 		}
 		ref := refs[s.workload.id]
 		cells := []string{
-			s.name(), number(float64(s.n)), s.ours(), s.latency(), s.cpu(), s.each(func(u usage) float64 { return float64(u.Puts) }).short(),
+			s.name(), number(float64(s.n)), s.ours(), s.latency(), s.cpu(), s.puts(),
 			s.each(func(u usage) float64 { return float64(u.Allocations) }).short(),
 			s.over(func(r result) float64 { return r.Usage.HostRSS }).short() + " + " + s.over(func(r result) float64 { return r.Usage.AppRSS }).short(),
 			dash(ref.peer), dash(ref.target[store]), dash(ref.bound[store]), dash(ref.aim[store]),
@@ -138,6 +138,15 @@ func (s *summary) cpu() string {
 	text := s.each(func(u usage) float64 { return u.HostCPU * 1000 }).short() + " + " + s.each(func(u usage) float64 { return u.AppCPU * 1000 }).short()
 	if s.store == "minio" {
 		text += " + " + s.each(func(u usage) float64 { return u.StoreCPU * 1000 }).short()
+	}
+	return text
+}
+
+// puts is how many PUTs an item took and how long one, beside what one takes alone.
+func (s *summary) puts() string {
+	text := s.each(func(u usage) float64 { return float64(u.Puts) }).short() + " x " + s.over(func(r result) float64 { return r.Usage.PutMS }).short()
+	if alone := s.over(func(r result) float64 { return r.Usage.AloneMS }); alone.Median > 0 {
+		text += " (" + alone.short() + ")"
 	}
 	return text
 }
