@@ -51,7 +51,7 @@ func TestSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := lease.Config{Register: r, Sched: sched.Real(), Prefix: "session/", Lease: 2 * time.Second}
+	cfg := lease.Config{Register: r, Sched: sched.Real(), Prefix: "session/", Lease: time.Hour}
 	s, err := lease.Open(t.Context(), cfg, lease.Record{Host: "one"})
 	if err != nil {
 		t.Fatal(err)

@@ -224,10 +224,7 @@ func TestDiagnoseUnfitStores(t *testing.T) {
 	}{
 		{"ignores conditions", &broken{Store: memory.New(), name: "x", create: ignoreCreate, replace: ignoreReplace}, "conditions", "ignores the condition of a create"},
 		{"two winners", &broken{Store: memory.New(), name: "x", create: func(ctx context.Context, b *broken, key string, body []byte) (storage.Tag, error) {
-			if b.second(key) && strings.Contains(key, "race") {
-				return overwrite(ctx, b.Store, key, body)
-			}
-			return b.Store.Create(ctx, key, body)
+			return b.racy(ctx, key, body, func() (storage.Tag, error) { return b.Store.Create(ctx, key, body) })
 		}}, "race", "let 2 of 32"},
 		{"same bytes twice", forgiving{memory.New()}, "ambiguity", "created twice"},
 		{"listings", unordered{memory.New()}, "list", "order"},
@@ -292,10 +289,7 @@ func TestDiagnoseRegister(t *testing.T) {
 	}
 	wantEmpty(t, good)
 	bad := &broken{Store: memory.New(), name: "x", replace: func(ctx context.Context, b *broken, key string, old storage.Tag, body []byte) (storage.Tag, error) {
-		if b.second(key) && strings.Contains(key, "race") {
-			return overwrite(ctx, b.Store, key, body)
-		}
-		return b.Store.Replace(ctx, key, old, body)
+		return b.racy(ctx, key, body, func() (storage.Tag, error) { return b.Store.Replace(ctx, key, old, body) })
 	}}
 	if f := probe.DiagnoseRegister(t.Context(), bad, "doctor"); f.Level != probe.Fail || !strings.Contains(f.Found, "let 2 of 32") {
 		t.Errorf("%+v", f)

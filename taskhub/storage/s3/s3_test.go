@@ -2,10 +2,10 @@ package s3_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -90,12 +90,7 @@ func wantText(t *testing.T, verb string, err error, parts ...string) {
 }
 
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	endpoint := "http://" + l.Addr().String()
-	l.Close()
+	const endpoint = "http://127.0.0.1:1" // no port that a test or a server is ever given
 	for verb, err := range everyVerb(t.Context(), openAt(t, endpoint, "p")) {
 		if isVerdict(err) {
 			t.Errorf("%s: a verdict from a store that was not reached: %v", verb, err)
@@ -128,7 +123,7 @@ func TestWrongCredentials(t *testing.T) {
 func TestMissingBucket(t *testing.T) {
 	server := miniotest.Start(t)
 	c := server.Config("p")
-	c.Bucket = "not-created-yet"
+	c.Bucket = "not-created-yet-" + strings.ToLower(rand.Text()) // nor by the run before
 	s, err := s3.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +132,7 @@ func TestMissingBucket(t *testing.T) {
 		if !errors.Is(err, s3.ErrNoBucket) || errors.Is(err, storage.ErrConflict) || errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("%s: got %v, want ErrNoBucket", verb, err)
 		}
-		wantText(t, verb, err, "not-created-yet", server.Endpoint, "NoSuchBucket")
+		wantText(t, verb, err, c.Bucket, server.Endpoint, "NoSuchBucket")
 	}
 	for range 2 { // the second time it is ours already
 		if err := s.CreateBucket(t.Context()); err != nil {
@@ -228,11 +223,12 @@ func TestAnswerWithoutETagIsNoSuccess(t *testing.T) {
 // verdict.
 func TestLostAnswer(t *testing.T) {
 	var requests atomic.Int64
-	release := make(chan struct{})
+	reached, release := make(chan struct{}), make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		io.Copy(io.Discard, r.Body)
 		if strings.HasSuffix(r.URL.Path, "/hang") {
+			close(reached)
 			<-release
 		}
 		panic(http.ErrAbortHandler) // closes the connection
@@ -243,13 +239,29 @@ func TestLostAnswer(t *testing.T) {
 	if _, err := s.Create(t.Context(), "drop", []byte("v")); err == nil || isVerdict(err) {
 		t.Errorf("dropped connection: got %v, want an error that is no verdict", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx := ending{t.Context(), reached} // not before it is under way
 	if _, err := s.Create(ctx, "hang", []byte("v")); !errors.Is(err, context.DeadlineExceeded) || isVerdict(err) {
 		t.Errorf("no answer: got %v, want the deadline and no verdict", err)
 	}
 	if n := requests.Load(); n != 2 {
 		t.Errorf("%d requests, want 2: something retries", n)
+	}
+}
+
+// ending is a context whose deadline is when its channel is closed.
+type ending struct {
+	context.Context
+	done <-chan struct{}
+}
+
+func (e ending) Done() <-chan struct{} { return e.done }
+
+func (e ending) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }
 

@@ -5,6 +5,7 @@ package miniotest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +31,10 @@ const (
 )
 
 const (
-	startTimeout = 60 * time.Second
+	startTimeout = 3 * time.Minute
 	startRetries = 3 // another process may take the port that we chose
 	bucket       = "durafunc-test"
 	user         = "durafunc"
-	password     = "durafunc-secret"
 )
 
 // ErrNoBinary means that there is no minio binary to run.
@@ -142,6 +142,8 @@ func launch(ctx context.Context, bin string) (*Server, error) {
 		return nil, err
 	}
 	defer log.Close()
+	// Its own, so that a server of another process that took our port does not pass for it.
+	password := rand.Text()
 	cmd := exec.Command("sh", "-c", watcher, "miniotest", bin, dir, addr)
 	cmd.Env = append(os.Environ(), "MINIO_ROOT_USER="+user, "MINIO_ROOT_PASSWORD="+password,
 		"MINIO_BROWSER=off", "MINIO_UPDATE=off", "MINIO_CALLHOME_ENABLE=off")
