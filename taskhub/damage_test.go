@@ -179,6 +179,9 @@ func TestDamagedSessionOfADeadHost(t *testing.T) {
 		h := host(t, b, running(nothing), partitions(4))
 		h.begin(t, "a")
 		eventsIn(t, h, 0, 10)
+		for n := range 4 {
+			awaitState(t, h, n, Serving)
+		}
 		h.crash()
 		crashed := time.Now()
 		key := sessionPrefix + h.Session()
@@ -246,7 +249,13 @@ func TestSessionDamagedUnderItsHolder(t *testing.T) {
 			if took := time.Since(began); took > 15*time.Second {
 				t.Errorf("%d hosts: served again after %v", hosts, took)
 			}
-			eventsIn(t, h, 10, 12)
+			for n := 10; n < 12; n++ {
+				// With an id, since partitions may be moving between the hosts again.
+				ctx := WithRequestID(t.Context(), fmt.Sprint("r", n))
+				if err := h.RaiseEvent(ctx, "a", fmt.Sprint("e", n), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
 			wantEvents(t, h, 12)
 		})
 	}
