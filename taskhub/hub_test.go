@@ -2,6 +2,7 @@ package taskhub
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,10 +106,17 @@ func openHub(t testing.TB, store storage.Store, opener checkpoint.Opener, partit
 	t.Helper()
 	h, err := Open(t.Context(), Options{
 		Name: "Test", Store: store, Partitions: partitions, Opener: opener, Exec: newInProcess(),
-		Sched: sched.Real(), Log: hclog.NewNullLogger(), Lease: 3 * time.Second, MaxPayload: 1 << 20,
+		Sched: sched.Real(), Log: hclog.NewNullLogger(), Lease: time.Minute, MaxPayload: 1 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	// In real time: on a slow disk that is longer than requests wait.
+	for end := time.Now().Add(2 * time.Minute); slices.ContainsFunc(h.Info(), func(p PartitionInfo) bool { return p.State != Serving }); {
+		if time.Now().After(end) {
+			t.Fatalf("not served: %+v", h.Info())
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 	return h
 }

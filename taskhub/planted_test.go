@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/internal/sim"
@@ -29,12 +30,46 @@ func plant(t *testing.T) {
 
 // likely is the plan that shows a bug sooner than the swarm does, which plays it now and then.
 var likely = map[planted.Bug]func(*rand.Rand) *sim.Plan{
+	planted.AbsentMeansNever:    lostAnswers,
+	planted.BelieveDamage:       damage,
+	planted.EarlyTimer:          sim.Calm,
+	planted.FrozenAnswers:       sim.Zombies,
+	planted.HeldForGood:         fullOutboxes,
 	planted.NoGrace:             sim.Zombies,
 	planted.StartsSleep:         sim.Idle,
 	planted.NoWakeAt:            sim.Idle,
 	planted.RollIgnored:         sim.Moves,
-	planted.AckBeforeCommit:     sim.Moves,
+	planted.AckBeforeCommit:     slowMoves,
 	planted.ReadsWhileReleasing: sim.Releases,
+}
+
+// lostAnswers lets many writes fail, half of those that land do so late.
+func lostAnswers(rng *rand.Rand) *sim.Plan {
+	p := sim.Draw(rng)
+	p.Weather.Writes.FailAfter, p.Weather.Writes.FailLate = 0.15, 0.15
+	return p
+}
+
+// damage lets many answers of the bucket come damaged, to hosts that crash.
+func damage(rng *rand.Rand) *sim.Plan {
+	p := sim.Calm(rng)
+	p.Weather.Damaged, p.Stormy, p.Crashes = 0.2, 3*time.Minute, time.Minute
+	return p
+}
+
+// fullOutboxes leaves little room for messages.
+func fullOutboxes(rng *rand.Rand) *sim.Plan {
+	p := sim.Draw(rng)
+	p.Limits.OutboxMessages = 1 + rng.IntN(3)
+	return p
+}
+
+// slowMoves lets partitions that move stay without an owner for a while, in which other
+// hosts come to the end of what they run.
+func slowMoves(rng *rand.Rand) *sim.Plan {
+	p := sim.Moves(rng)
+	p.Spread, p.Weather.SlowRoots = true, 0.5
+	return p
 }
 
 // A simulator that finds nothing planted proves nothing (E§C13): each deliberate bug

@@ -49,11 +49,16 @@ func (w *World) Last() string {
 	return strings.Join(append(append([]string{}, t.lines[t.next:]...), t.lines[:t.next]...), "\n")
 }
 
-// logWriter puts the log of a host into the trace.
+// logWriter puts the log of a host into the trace. No object of the bucket is ever damaged,
+// answers alone are: a host that gives up a partition for it believes too soon.
 type logWriter struct{ h *Host }
 
 // Write implements io.Writer.
 func (l logWriter) Write(b []byte) (int, error) {
-	l.h.w.tracef("%s | %s", l.h.name, strings.TrimRight(string(b), "\n"))
+	line := strings.TrimRight(string(b), "\n")
+	l.h.w.tracef("%s | %s", l.h.name, line)
+	if strings.Contains(line, "partition is parked") {
+		l.h.w.fail("%s: %s", l.h.name, line)
+	}
 	return len(b), nil
 }
