@@ -50,8 +50,7 @@ func NewBucket(w *World) *Bucket {
 func (b *Bucket) Store(h *Host) storage.Store { return &hostStore{b: b, h: h} }
 
 func (b *Bucket) put(key string, body []byte) storage.Tag {
-	sum := sha256.Sum256(body)
-	o := &object{body: body, tag: storage.Tag(hex.EncodeToString(sum[:16])), modified: b.w.now}
+	o := &object{body: body, tag: tagOf(body), modified: b.w.now}
 	var before []byte
 	if old := b.objects[key]; old != nil {
 		before = old.body
@@ -63,6 +62,12 @@ func (b *Bucket) put(key string, body []byte) storage.Tag {
 	b.writes++
 	b.changed(key, before, body)
 	return o.tag
+}
+
+// tagOf is the tag of an object: a hash of its content, as on S3.
+func tagOf(body []byte) storage.Tag {
+	sum := sha256.Sum256(body)
+	return storage.Tag(hex.EncodeToString(sum[:16]))
 }
 
 func (b *Bucket) remove(key string) {

@@ -46,8 +46,7 @@ func (b *Bucket) answering(op faulty.Op, key string) time.Duration {
 // object is whole, and whoever reads it often enough finds out.
 const mostDamaged = 2
 
-// spoiled damages the answer to a GET: it is cut short, or a bit of it is flipped. A record
-// without a checksum is only cut short; the bits of its answers are checked on the way.
+// spoiled damages the answer to a GET: it is cut short, or a bit of it is flipped.
 func (s *hostStore) spoiled(key string, body []byte) []byte {
 	w := s.b.w
 	if len(body) == 0 || !w.chance(s.b.Weather.Damaged) || s.h.damaged[key] == mostDamaged {
@@ -57,9 +56,8 @@ func (s *hostStore) spoiled(key string, body []byte) []byte {
 		s.h.damaged = map[string]int{}
 	}
 	s.h.damaged[key]++
-	sealed := strings.Contains(key, "/log/") || strings.Contains(key, "/table/") || strings.Contains(key, "/payload/")
 	at := w.rng.IntN(len(body))
-	if !sealed || w.chance(0.5) {
+	if w.chance(0.5) {
 		w.tracef("%s get %s: the answer is cut short", s.h.name, key)
 		return body[:at]
 	}
@@ -67,4 +65,29 @@ func (s *hostStore) spoiled(key string, body []byte) []byte {
 	body = bytes.Clone(body)
 	body[at] ^= 1 << w.rng.IntN(8)
 	return body
+}
+
+// rot flips a bit of a session where it is kept. Its tag may be a hash of its content, or a
+// version that does not change with it. Sessions are the objects that a hub replaces when
+// they are damaged; what it parks a partition for needs a person.
+func (b *Bucket) rot() {
+	var sessions []string
+	for _, key := range b.keys {
+		if strings.HasPrefix(key, "session/") {
+			sessions = append(sessions, key)
+		}
+	}
+	if len(sessions) == 0 {
+		return
+	}
+	key := sessions[b.w.rng.IntN(len(sessions))]
+	o := *b.objects[key]
+	o.body = bytes.Clone(o.body)
+	o.body[b.w.rng.IntN(len(o.body))] ^= 1 << b.w.rng.IntN(8)
+	hashed := b.w.chance(0.5)
+	if hashed {
+		o.tag = tagOf(o.body)
+	}
+	b.w.tracef("a bit of %s flips where it is kept; its tag changes: %v", key, hashed)
+	b.objects[key] = &o
 }

@@ -27,7 +27,7 @@ type Plan struct {
 	// Stormy is how long faults go on. Then everything heals.
 	Stormy time.Duration
 	// Mean times between the troubles of the hosts and the bucket; 0: never.
-	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts, Denials, FullDisks time.Duration
+	Crashes, Freezes, Stops, Outages, Throttles, ClockSteps, Cuts, Denials, FullDisks, Rots time.Duration
 	// DiskFails is the share of a host's operations on its disk that fail.
 	DiskFails float64
 	// Leaps lets clocks step up to an hour away from the world's, else by 10 s at a time.
@@ -202,6 +202,9 @@ func Draw(rng *rand.Rand) *Plan {
 // more switches on what else can go wrong with the bucket, the hosts and the apps.
 func (p *Plan) more(some func(float64) bool, rate func(p, most float64) float64, mean func(float64, time.Duration) time.Duration) {
 	p.Weather.SlowAnswers, p.Weather.Damaged = rate(0.3, 0.1), rate(0.3, 0.1)
+	if p.Weather.Damaged > 0.05 {
+		p.Rots = time.Minute
+	}
 	if some(0.3) {
 		p.Weather.SlowLists = 5 * time.Second
 	}

@@ -49,8 +49,8 @@ func (w *World) Last() string {
 	return strings.Join(append(append([]string{}, t.lines[t.next:]...), t.lines[:t.next]...), "\n")
 }
 
-// logWriter puts the log of a host into the trace. No object of the bucket is ever damaged,
-// answers alone are: a host that gives up a partition for it believes too soon.
+// logWriter puts the log of a host into the trace. No object of the bucket is ever damaged
+// but sessions, else answers alone are: a host that gives up a partition for it believes too soon.
 type logWriter struct{ h *Host }
 
 // Write implements io.Writer.

@@ -60,6 +60,7 @@ func (c *Cluster) trouble() {
 		c.sleep(c.w.upTo(time.Minute))
 		s.disk.full = false
 	})
+	c.every(p.Rots, c.bucket.rot)
 	if p.Misfits {
 		c.putBack()
 	}
