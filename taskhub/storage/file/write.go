@@ -121,56 +121,71 @@ func (s *Store) Replace(ctx context.Context, key string, old storage.Tag, body [
 	if err := check(ctx, key, body); err != nil {
 		return "", fail("replace", key, err)
 	}
-	unlock, err := s.lock(ctx, key)
-	if err != nil {
-		return "", fail("replace", key, err)
-	}
-	defer unlock()
 	if err := s.replace(ctx, key, old, body); err != nil {
 		return "", fail("replace", key, err)
 	}
 	return sumOf(body).tag(), nil
 }
 
-// replace is called under the lock of the key.
+// replace does under the lock of the key only what must be one step. All that waits for
+// the disk comes before and after: a process that is stopped while it holds the lock keeps
+// every other one out, and could not even be evicted, since that takes a Replace too.
 func (s *Store) replace(ctx context.Context, key string, old storage.Tag, body []byte) error {
-	if err := inTime(ctx); err != nil { // whatever stands there
-		return err
-	}
 	if err := inTime(ctx); err != nil {
 		return err // before any verdict on the key
 	}
 	path := s.path(key)
-	_, sum, err := read(path)
-	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, errTorn) {
-		return storage.ErrConflict
+	err := stands(path, old)
+	if err == nil {
+		var tmp string
+		if tmp, err = s.writeTemp(body); err != nil {
+			return verdict(err)
+		}
+		if err = s.swap(ctx, key, old, tmp); err != nil {
+			os.Remove(tmp)
+		}
 	}
+	if err != nil && !errors.Is(err, storage.ErrConflict) {
+		return err
+	}
+	// Before a conflict too, see there. Who reads or replaces the new version before this
+	// sync is no worse off: a writer syncs the directory itself, and a power cut that takes
+	// the version back takes down every process that could have read it.
+	if failed := syncPath(filepath.Dir(path)); failed != nil && (err == nil || !absent(failed)) {
+		return verdict(failed)
+	}
+	return err
+}
+
+// swap puts the file tmp in the place of the version old of key.
+func (s *Store) swap(ctx context.Context, key string, old storage.Tag, tmp string) error {
+	unlock, err := s.lock(ctx, key)
 	if err != nil {
 		return err
 	}
-	dir, err := s.openDir(filepath.Dir(path))
-	if err != nil {
+	defer unlock()
+	path := s.path(key)
+	if err := stands(path, old); err != nil {
+		return err
+	}
+	if err := inTime(ctx); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
 		return verdict(err)
 	}
-	defer s.dirs.release(dir)
-	if sum.tag() == old {
-		tmp, err := s.writeTemp(body)
-		if err != nil {
-			return verdict(err)
-		}
-		err = inTime(ctx)
-		if err == nil {
-			err = os.Rename(tmp, path)
-		}
-		if err != nil {
-			os.Remove(tmp)
-			return verdict(err)
-		}
-	}
-	if err := syncDir(dir.File); err != nil { // before a conflict too, see there
+	return nil
+}
+
+// stands returns storage.ErrConflict unless the object at path is of version old.
+func stands(path string, old storage.Tag) error {
+	_, sum, err := read(path)
+	switch {
+	case errors.Is(err, storage.ErrNotFound), errors.Is(err, errTorn):
+		return storage.ErrConflict
+	case err != nil:
 		return err
-	}
-	if sum.tag() != old {
+	case sum.tag() != old:
 		return storage.ErrConflict
 	}
 	return nil
