@@ -49,15 +49,25 @@ func (c *Cluster) balance() error {
 		c.explain()
 		return c.w.failure
 	}
-	was := c.shares
+	was, sessions := c.shares, c.sessions()
 	if err := c.watchShares(c.w.now+stillFor*c.plan.Lease, func(bool) bool { return c.shares != was }); err != nil {
 		return err
 	}
-	if c.shares != "" && c.shares != was {
+	if c.shares != "" && c.shares != was && c.sessions() == sessions { // else they slept between two looks
 		c.w.fail("partitions were spread evenly, and move: %s, and then %s", was, c.shares)
 		c.explain()
 	}
 	return c.w.failure
+}
+
+// sessions are those under which the hosts take part now.
+func (c *Cluster) sessions() (all string) {
+	for _, s := range c.slots {
+		if s.hub != nil {
+			all += s.hub.Session() + " "
+		}
+	}
+	return all
 }
 
 // watchShares lets the world go on until over says so, or until then.

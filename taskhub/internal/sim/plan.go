@@ -222,7 +222,7 @@ func (p *Plan) more(some func(float64) bool, rate func(p, most float64) float64,
 func (p *Plan) zombies(rng *rand.Rand) {
 	p.Hosts, p.Partitions = 2+rng.IntN(2), 1
 	p.Lease, p.Stormy = 20*time.Second, 3*time.Hour
-	p.LongFreezes, p.Freezes, p.Expiry = true, 0, false
+	p.LongFreezes, p.Freezes, p.Expiry, p.Strict = true, 0, false, false
 	p.Crashes, p.Stops, p.Outages = 0, 0, 0
 	p.Clients, p.Rounds, p.Pause, p.HibernateAfter = 6, 10, 20*time.Minute, -1
 	p.CheckpointRecords = 1 + rng.IntN(3)
