@@ -440,7 +440,7 @@ func (x *AppFrame) GetActivityCredit() uint32 {
 // by afterEpoch and afterSerial, else it replays pastEvents first, else it answers
 // historyNeeded. The position alone would not do: an app may hold what it ran for an owner
 // that lost the partition before the episode was committed, and the new owner's history
-// may have another one of the same length.
+// may have another one of the same length (docs/decisions/0019).
 type OrchestratorWork struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// work identifies this item on this stream; the result repeats it.
