@@ -39,8 +39,8 @@ type Host struct {
 var announcement = regexp.MustCompile(`^durafunc \S+ on (http://\S+)$`)
 
 // Launch starts a host on a port that no other host of this test binary has, before or
-// after, and does not wait for it; args are added to those of durafunc start. The test's end kills it, and shows the end of its log if the test
-// has failed.
+// after, and does not wait for it; args are added to those of durafunc start. The test's end
+// kills it, and shows the end of its log if the test has failed.
 func (r *Root) Launch(t testing.TB, args ...string) *Host {
 	t.Helper()
 	log, err := os.CreateTemp(r.Dir, "host-*.log")

@@ -402,6 +402,9 @@ func (n *node) episode(e *work.Episode) *work.EpisodeResult {
 		}
 		past = full
 	} else if n.r.mode.forgetful && n.answered%2 == 0 || !fits {
+		if !fits && n.r.mode.fate == nil {
+			n.r.Errorf("%q: parked after %v, and goes on after %v without its history", e.Instance, held.after, e.After)
+		}
 		res.HistoryNeeded = true
 		return res
 	}

@@ -206,7 +206,7 @@ func (x *executor) episode(e *work.Episode) *work.EpisodeResult {
 			w.fail("%s: episode at position %d comes with %d events of history", e.Instance, e.Position, r.position)
 		}
 	}
-	if r == nil || r.position != e.Position || !e.HasHistory && r.after != e.After || !e.HasHistory && w.chance(x.mischief.Forget) {
+	if r == nil || r.position != e.Position || !e.HasHistory && (r.after != e.After || w.chance(x.mischief.Forget)) {
 		return &work.EpisodeResult{Token: e.Token, HistoryNeeded: true}
 	}
 	x.feed(r, e, e.New)
