@@ -13,29 +13,40 @@ const (
 )
 
 // sender gathers answers while a frame is being sent and sends whatever is there
-// next: no timers, one lock, at most one wake-up a burst.
+// next: no timers, one lock, at most one wake-up a burst. The answer to the last item that
+// was out finds nothing to share a frame with: whoever has it sends it, and wakes nobody.
 type sender struct {
 	mu         sync.Mutex
 	episodes   []*protocol.OrchestratorResult
 	activities []*protocol.ActivityResult
+	send       func(*protocol.AppFrame) error // nil: run has not begun, or has ended
+	sent       func(items int)
+	sending    bool // somebody is in round: send bears one at a time
 	closing    bool
-	wake       chan struct{} // holds one token when there may be something new
+	wake       chan struct{} // holds one token when there may be something for run
+
+	// Of whoever is sending.
+	frame           protocol.AppFrame
+	spareEpisodes   []*protocol.OrchestratorResult
+	spareActivities []*protocol.ActivityResult
 }
 
 func newSender() *sender { return &sender{wake: make(chan struct{}, 1)} }
 
-func (s *sender) episode(r *protocol.OrchestratorResult) {
+// episode queues the answer of an episode; last says that nothing else is out.
+func (s *sender) episode(r *protocol.OrchestratorResult, last bool) {
 	s.mu.Lock()
 	s.episodes = append(s.episodes, r)
 	s.mu.Unlock()
-	s.poke()
+	s.dispatch(last)
 }
 
-func (s *sender) activity(r *protocol.ActivityResult) {
+// activity queues the answer of an activity; last says that nothing else is out.
+func (s *sender) activity(r *protocol.ActivityResult, last bool) {
 	s.mu.Lock()
 	s.activities = append(s.activities, r)
 	s.mu.Unlock()
-	s.poke()
+	s.dispatch(last)
 }
 
 // finish makes run return once everything queued is sent.
@@ -53,43 +64,90 @@ func (s *sender) poke() {
 	}
 }
 
-// run sends frames until finish, done, or an error of send. sent hears how many
-// items each frame held. The frame is reused: send must be through with it when
-// it returns.
-func (s *sender) run(done <-chan struct{}, send func(*protocol.AppFrame) error, sent func(items int)) error {
-	var episodes []*protocol.OrchestratorResult
-	var activities []*protocol.ActivityResult
-	frame := &protocol.AppFrame{}
-	for {
+// dispatch gets what was queued on its way: by run, or from here.
+func (s *sender) dispatch(here bool) {
+	if here {
+		_, _ = s.round() // an error ends the stream, of which run learns
 		s.mu.Lock()
-		episodes, s.episodes = s.episodes, episodes[:0]
-		activities, s.activities = s.activities, activities[:0]
-		closing := s.closing
+		here = len(s.episodes)+len(s.activities) == 0 && !s.closing && s.send != nil
 		s.mu.Unlock()
-		if len(episodes)+len(activities) == 0 {
-			if closing {
-				return nil
-			}
-			select {
-			case <-s.wake:
-			case <-done:
-				return nil
+	}
+	if !here {
+		s.poke()
+	}
+}
+
+// run sends frames until finish, done, or an error of send. sent hears how many
+// items each frame held. Frames are reused: send must be through with one when it
+// returns, and is not called any more when run has returned.
+func (s *sender) run(done <-chan struct{}, send func(*protocol.AppFrame) error, sent func(items int)) error {
+	s.mu.Lock()
+	s.send, s.sent = send, sent
+	s.mu.Unlock()
+	defer s.end()
+	for {
+		if any, err := s.round(); any || err != nil {
+			if err != nil {
+				return err
 			}
 			continue
 		}
-		es, as := episodes, activities
-		for len(es)+len(as) > 0 {
-			es, as = fill(frame, es, as)
-			n := len(frame.Orchestrators) + len(frame.Activities)
-			if err := send(frame); err != nil {
-				return err
-			}
-			recycle(frame)
-			sent(n)
+		s.mu.Lock()
+		over := s.closing && !s.sending && len(s.episodes)+len(s.activities) == 0
+		s.mu.Unlock()
+		if over {
+			return nil
 		}
-		clear(episodes)
-		clear(activities)
+		select {
+		case <-s.wake:
+		case <-done:
+			return nil
+		}
 	}
+}
+
+// end waits until nobody sends, and lets nobody begin.
+func (s *sender) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.send = nil
+	for s.sending {
+		s.mu.Unlock()
+		<-s.wake
+		s.mu.Lock()
+	}
+}
+
+// round sends what is queued, and says whether that was anything. Nothing is when somebody
+// else is sending: that one looks again, or pokes run.
+func (s *sender) round() (any bool, err error) {
+	s.mu.Lock()
+	episodes, activities, send := s.episodes, s.activities, s.send
+	if s.sending || send == nil || len(episodes)+len(activities) == 0 {
+		s.mu.Unlock()
+		return false, nil
+	}
+	s.sending = true
+	s.episodes, s.activities = s.spareEpisodes[:0], s.spareActivities[:0]
+	s.mu.Unlock()
+
+	es, as := episodes, activities
+	for err == nil && len(es)+len(as) > 0 {
+		es, as = fill(&s.frame, es, as)
+		n := len(s.frame.Orchestrators) + len(s.frame.Activities)
+		if err = send(&s.frame); err == nil {
+			recycle(&s.frame)
+			s.sent(n)
+		}
+	}
+	clear(episodes)
+	clear(activities)
+
+	s.mu.Lock()
+	s.spareEpisodes, s.spareActivities = episodes, activities
+	s.sending = false
+	s.mu.Unlock()
+	return true, err
 }
 
 // fill moves what fits from the queues into frame, at least one item, and grants

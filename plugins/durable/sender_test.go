@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -17,10 +18,10 @@ func TestFramesAreBounded(t *testing.T) {
 	big := strings.Repeat("x", maxFrameBytes*2/3)
 	huge := strings.Repeat("x", maxFrameBytes*2)
 	for range maxFrameItems + 6 {
-		s.episode(&protocol.OrchestratorResult{Work: 1})
+		s.episode(&protocol.OrchestratorResult{Work: 1}, false)
 	}
 	for _, v := range []string{big, big, huge, "small"} {
-		s.activity(&protocol.ActivityResult{Work: 2, Result: wrapperspb.String(v)})
+		s.activity(&protocol.ActivityResult{Work: 2, Result: wrapperspb.String(v)}, false)
 	}
 	s.finish()
 	var frames []int
@@ -43,7 +44,7 @@ func TestFramesAreBounded(t *testing.T) {
 
 func TestSenderEndsWithItsStream(t *testing.T) {
 	s := newSender()
-	s.activity(&protocol.ActivityResult{})
+	s.activity(&protocol.ActivityResult{}, false)
 	broken := errors.New("broken")
 	if err := s.run(nil, func(*protocol.AppFrame) error { return broken }, func(int) {}); !errors.Is(err, broken) {
 		t.Error(err)
@@ -52,6 +53,56 @@ func TestSenderEndsWithItsStream(t *testing.T) {
 	close(stop)
 	if err := s.run(stop, func(*protocol.AppFrame) error { return nil }, func(int) {}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLastAnswerIsSentFromWhereItIs: the last one that is out wakes nobody, all others
+// leave it to run; whatever comes while somebody sends is sent too.
+func TestLastAnswerIsSentFromWhereItIs(t *testing.T) {
+	s := newSender()
+	var inside, frames atomic.Int32
+	entered, goOn := make(chan struct{}, 1), make(chan struct{})
+	sent := make(chan int, 10)
+	ended := make(chan error, 1)
+	send := func(*protocol.AppFrame) error {
+		if inside.Add(1) != 1 {
+			t.Error("two frames are sent at a time")
+		}
+		defer inside.Add(-1)
+		if frames.Add(1) == 2 {
+			entered <- struct{}{}
+			<-goOn
+		}
+		return nil
+	}
+	go func() { ended <- s.run(nil, send, func(n int) { sent <- n }) }()
+	s.activity(&protocol.ActivityResult{Work: 1}, false)
+	if n := <-sent; n != 1 {
+		t.Fatalf("%d items in the first frame", n)
+	}
+	s.mu.Lock()
+	for s.sending { // run is about to wait
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+	}
+	s.mu.Unlock()
+	go s.activity(&protocol.ActivityResult{Work: 2}, true)
+	<-entered
+	s.episode(&protocol.OrchestratorResult{Work: 3}, true)
+	s.finish()
+	select {
+	case err := <-ended:
+		t.Fatalf("run ended while a frame was being sent: %v", err)
+	default:
+	}
+	close(goOn)
+	if err := <-ended; err != nil || frames.Load() != 3 {
+		t.Errorf("%d frames, %v", frames.Load(), err)
+	}
+	s.activity(&protocol.ActivityResult{Work: 4}, true)
+	if frames.Load() != 3 {
+		t.Error("a frame was sent after run had returned")
 	}
 }
 

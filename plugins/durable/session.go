@@ -178,7 +178,7 @@ func (s *session) runEpisode(worker int, w *protocol.OrchestratorWork) {
 	defer func() {
 		slot.since.Store(0)
 		slot.work.Store(nil)
-		s.out.episode(res)
+		s.out.episode(res, s.outstanding.Load() == 1)
 	}()
 	s.r.episode(w, res)
 }
@@ -197,7 +197,7 @@ func (s *session) runActivity(_ int, w *protocol.ActivityWork) {
 		delete(s.running, w.Work)
 		s.mu.Unlock()
 		cancel(nil)
-		s.out.activity(res)
+		s.out.activity(res, s.outstanding.Load() == 1)
 	}()
 	s.r.activity(ctx, s.client, w, res)
 }

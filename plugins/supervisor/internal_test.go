@@ -1,7 +1,10 @@
 package supervisor
 
 import (
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,18 +84,18 @@ func episodes(from, n int, bytes int) *protocol.HostFrame {
 
 func TestStreamFrames(t *testing.T) {
 	s := newStream(&silent{}, 7)
-	f := &protocol.HostFrame{}
-	if _, ok := s.take(f); !ok || f.HostServices != 7 {
+	f := &s.frame
+	if _, ok := s.fill(); !ok || f.HostServices != 7 {
 		t.Fatalf("first frame: %v %+v", ok, f)
 	}
 	s.send(episodes(0, 200, 10))
-	if _, ok := s.take(f); ok {
+	if _, ok := s.fill(); ok {
 		t.Fatal("sent without credit")
 	}
 	s.received(&protocol.AppFrame{OrchestratorCredit: 150})
 	var sizes []int
 	for {
-		if _, ok := s.take(f); !ok {
+		if _, ok := s.fill(); !ok {
 			break
 		}
 		if f.Orchestrators[0].Work != uint64(64*len(sizes)) {
@@ -114,15 +117,15 @@ func TestStreamFrames(t *testing.T) {
 
 func TestStreamFrameBytes(t *testing.T) {
 	s := newStream(&silent{}, 0)
-	f := &protocol.HostFrame{}
-	s.take(f)
+	f := &s.frame
+	s.fill()
 	s.received(&protocol.AppFrame{OrchestratorCredit: 10, ActivityCredit: 10})
 	s.send(episodes(0, 1, 3*frameBytes))
 	s.send(episodes(1, 3, frameBytes/2))
 	s.send(&protocol.HostFrame{Activities: []*protocol.ActivityWork{{Work: 9, Input: wrapperspb.String("x")}}})
 	var got []int
 	for {
-		if _, ok := s.take(f); !ok {
+		if _, ok := s.fill(); !ok {
 			break
 		}
 		got = append(got, len(f.Orchestrators)*10+len(f.Activities))
@@ -134,10 +137,10 @@ func TestStreamFrameBytes(t *testing.T) {
 
 func TestStreamDrain(t *testing.T) {
 	s := newStream(&silent{}, 0)
-	f := &protocol.HostFrame{}
+	f := &s.frame
 	s.received(&protocol.AppFrame{OrchestratorCredit: 2})
 	s.send(episodes(0, 3, 1))
-	s.take(f)
+	s.fill()
 	s.startDrain()
 	if s.send(episodes(5, 1, 1)) {
 		t.Error("a draining stream takes work")
@@ -145,7 +148,7 @@ func TestStreamDrain(t *testing.T) {
 	if !s.send(&protocol.HostFrame{Evict: []string{"x"}}) {
 		t.Error("a draining stream refuses evictions")
 	}
-	unsent, ok := s.take(f)
+	unsent, ok := s.fill()
 	if !ok || !f.Drain || !slices.Equal(unsent, []uint64{2}) || len(f.Evict) != 1 {
 		t.Errorf("drain frame %v %+v, unsent %v", ok, f, unsent)
 	}
@@ -195,4 +198,54 @@ func TestFifo(t *testing.T) {
 			t.Fatalf("filter kept %d", v)
 		}
 	}
+}
+
+// TestLoneItemIsWrittenByWhoAddsIt: only when the app has read everything before, so that
+// the write cannot block; the sender writes the rest, never beside another.
+func TestLoneItemIsWrittenByWhoAddsIt(t *testing.T) {
+	s := newStream(&silent{}, 0)
+	frames := make(chan int, 10)
+	var inside atomic.Int32
+	done := make(chan struct{})
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		s.sendAll(func(f *protocol.HostFrame) error {
+			if inside.Add(1) != 1 {
+				t.Error("two frames are written at a time")
+			}
+			defer inside.Add(-1)
+			frames <- len(f.Orchestrators)
+			return nil
+		}, done)
+	})
+	<-frames // the first, which has no work
+	s.received(&protocol.AppFrame{OrchestratorCredit: 3})
+	s.send(episodes(1, 1, 10)) // the app may not have read the first frame
+	if n := <-frames; n != 1 {
+		t.Fatalf("%d items", n)
+	}
+	s.received(&protocol.AppFrame{Orchestrators: []*protocol.OrchestratorResult{{Work: 1}}})
+	s.mu.Lock()
+	for s.writing {
+		s.mu.Unlock()
+		runtime.Gosched()
+		s.mu.Lock()
+	}
+	s.mu.Unlock()
+	s.send(episodes(2, 1, 10))
+	if len(frames) != 1 {
+		t.Error("a lone item was left to the sender")
+	}
+	<-frames
+	s.send(episodes(3, 1, 10)) // nothing shows that the app has read the one before
+	<-frames
+	s.received(&protocol.AppFrame{Orchestrators: []*protocol.OrchestratorResult{{Work: 3}}})
+	s.send(episodes(4, 1, 10)) // no credit
+	if len(frames) != 0 {
+		t.Error("an item was written without credit")
+	}
+	s.received(&protocol.AppFrame{OrchestratorCredit: 1})
+	<-frames
+	close(done)
+	sender.Wait()
 }

@@ -15,13 +15,20 @@ const (
 
 // stream is the traffic with one process: what waits to be sent, the credit that
 // the app granted, and the items that are out. Items beyond the credit wait here.
-// No timers: whoever adds something wakes the sender, at most once per burst.
+// No timers: whoever adds something wakes the sender, at most once per burst. Only
+// for an item that comes alone, while nothing is on its way to the app, nobody is woken:
+// whoever adds it sends it, which cannot block then, see mayWrite.
 type stream struct {
 	handler Handler
 	wake    chan struct{} // capacity 1
 	drained chan struct{} // closed when draining and nothing is out
 
 	mu          sync.Mutex
+	write       func(*protocol.HostFrame) error // nil until sendAll has begun
+	writing     bool                            // somebody is in write, which bears one at a time
+	frame       protocol.HostFrame              // of whoever is writing
+	unread      bool                            // the app may not have read all frames
+	lastWork    uint64                          // last item of the last frame; its answer shows that the app has
 	episodes    fifo[*protocol.OrchestratorWork]
 	activities  fifo[*protocol.ActivityWork]
 	cancels     []uint64
@@ -65,17 +72,53 @@ func (s *stream) send(f *protocol.HostFrame) bool {
 	s.activities.push(f.Activities)
 	s.cancels = append(s.cancels, f.Cancels...)
 	s.evict = append(s.evict, f.Evict...)
+	if s.mayWrite() {
+		if _, ok := s.fill(); ok { // else its credit is yet to come
+			_ = s.writeOut() // the receiver learns of an error
+		}
+		s.mu.Unlock()
+		return true
+	}
 	s.mu.Unlock()
 	s.poke()
 	return true
 }
 
-// take fills f with what may be sent now and says whether it is worth sending.
+// mayWrite says whether what waits is a lone item that can be written without blocking. A
+// write blocks when 64 KiB or more are queued in the transport (its write quota); nothing is
+// when the app has read what was sent before. The sender is better for all else: it lets
+// items gather while it sends.
+func (s *stream) mayWrite() bool {
+	return s.write != nil && !s.writing && !s.unread && !s.closed && !s.draining &&
+		s.episodes.len()+s.activities.len() == 1 && len(s.cancels)+len(s.evict) == 0
+}
+
+// writeOut writes the frame. The lock is held before and after, not meanwhile.
+func (s *stream) writeOut() error {
+	s.writing = true
+	s.mu.Unlock()
+	err := s.write(&s.frame)
+	s.mu.Lock()
+	s.writing = false
+	clear(s.frame.Orchestrators)
+	clear(s.frame.Activities)
+	if s.waiting() {
+		s.poke() // it may have come while the sender found somebody writing
+	}
+	return err
+}
+
+// waiting says whether there is something that could be sent.
+func (s *stream) waiting() bool {
+	return s.episodes.len() > 0 && s.episodeRoom > 0 || s.activities.len() > 0 && s.activeRoom > 0 ||
+		len(s.cancels)+len(s.evict) > 0 || s.drain || s.draining
+}
+
+// fill fills the frame with what may be sent now and says whether it is worth sending.
 // unsent lists items that will not be sent: cancelled while they waited for
 // credit, or overtaken by a drain.
-func (s *stream) take(f *protocol.HostFrame) (unsent []uint64, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *stream) fill() (unsent []uint64, ok bool) {
+	f := &s.frame
 	f.Orchestrators, f.Activities = f.Orchestrators[:0], f.Activities[:0]
 	f.Cancels, f.Evict, f.Drain, f.HostServices = nil, nil, false, 0
 	if s.closed {
@@ -117,7 +160,22 @@ func (s *stream) take(f *protocol.HostFrame) (unsent []uint64, ok bool) {
 	f.Cancels, s.cancels = s.cancels, nil
 	f.Evict, s.evict = s.evict, nil
 	f.Drain, s.drain = s.drain, false
-	return unsent, ok || items > 0 || len(f.Cancels) > 0 || len(f.Evict) > 0 || f.Drain
+	ok = ok || items > 0 || len(f.Cancels) > 0 || len(f.Evict) > 0 || f.Drain
+	if ok {
+		s.unread, s.lastWork = true, lastWork(f)
+	}
+	return unsent, ok
+}
+
+// lastWork is the number of the last item in f, 0 without one: they begin with 1.
+func lastWork(f *protocol.HostFrame) uint64 {
+	if n := len(f.Activities); n > 0 {
+		return f.Activities[n-1].Work
+	}
+	if n := len(f.Orchestrators); n > 0 {
+		return f.Orchestrators[n-1].Work
+	}
+	return 0
 }
 
 // dropCancelledLocked removes activities from the queue that a cancel names, and
@@ -149,20 +207,20 @@ func (s *stream) unsentLocked() []uint64 {
 	return ids
 }
 
-// sendAll is the sender: it ends when send fails or done is closed.
-func (s *stream) sendAll(send func(*protocol.HostFrame) error, done <-chan struct{}) {
-	f := &protocol.HostFrame{}
+// sendAll is the sender: it ends when write fails or done is closed.
+func (s *stream) sendAll(write func(*protocol.HostFrame) error, done <-chan struct{}) {
+	s.mu.Lock()
+	s.write = write
+	s.mu.Unlock()
 	for {
-		unsent, ok := s.take(f)
+		unsent, sent, err := s.sendNext()
 		if len(unsent) > 0 {
 			s.handler.Returned(unsent)
 		}
-		if ok {
-			if send(f) != nil {
-				return // the receiver learns why
-			}
-			clear(f.Orchestrators)
-			clear(f.Activities)
+		if err != nil {
+			return // the receiver learns why
+		}
+		if sent {
 			continue
 		}
 		select {
@@ -171,6 +229,19 @@ func (s *stream) sendAll(send func(*protocol.HostFrame) error, done <-chan struc
 			return
 		}
 	}
+}
+
+// sendNext sends one frame, unless there is nothing to send or somebody else is sending.
+func (s *stream) sendNext() (unsent []uint64, sent bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writing {
+		return nil, false, nil
+	}
+	if unsent, sent = s.fill(); sent {
+		err = s.writeOut()
+	}
+	return unsent, sent, err
 }
 
 // received takes one frame of the app: credit, then results. It returns how many
@@ -215,6 +286,9 @@ func (s *stream) answeredLocked(id uint64) bool {
 		return false
 	}
 	delete(s.out, id)
+	if id == s.lastWork {
+		s.unread = false
+	}
 	return true
 }
 

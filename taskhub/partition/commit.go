@@ -56,7 +56,7 @@ func (p *Partition) maybeCommit() {
 	p.cfg.Sched.Go(func() {
 		defer p.commits.idle.leave()
 		next, err := p.write(at, s)
-		p.loop.Post(func() { p.committed(s, next, err) })
+		p.loop.Run(func() { p.committed(s, next, err) })
 	})
 }
 

@@ -167,11 +167,21 @@ var ErrStopped = errors.New("partition has stopped")
 // Do runs a step of the core in the loop. If the partition has stopped, or stops before
 // the step, refused is called instead, once. Both run in the loop or in the caller.
 func (p *Partition) Do(step func(c *core.Core, now int64), refused func(error)) {
+	p.do(p.loop.Post, step, refused)
+}
+
+// DoHere is Do for a caller that waits for the step and holds no lock: it lends the loop
+// its goroutine if that is at rest.
+func (p *Partition) DoHere(step func(c *core.Core, now int64), refused func(error)) {
+	p.do(p.loop.Run, step, refused)
+}
+
+func (p *Partition) do(post func(func()), step func(c *core.Core, now int64), refused func(error)) {
 	if p.done.Fired() {
 		refused(ErrStopped)
 		return
 	}
-	p.loop.Post(func() {
+	post(func() {
 		if p.err != nil || p.stopping || p.done.Fired() {
 			refused(ErrStopped)
 			return
@@ -255,7 +265,7 @@ func (p *Partition) Take(r work.Results, committed func()) {
 		})
 		return
 	}
-	p.loop.Post(func() { p.take(r, committed) })
+	p.loop.Run(func() { p.take(r, committed) })
 }
 
 func (p *Partition) take(r work.Results, committed func()) {

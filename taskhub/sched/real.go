@@ -70,24 +70,36 @@ func (realScheduler) NewLoop(idle func()) Loop {
 	return l
 }
 
-// realLoop is a goroutine over a queue that is swapped whole: one lock and at
-// most one wake-up for a burst of posts.
+// realLoop is a queue that is swapped whole, so that a burst of posts costs one lock and at
+// most one wake-up. Whoever finds it at rest in Run runs a burst itself; the loop's own
+// goroutine runs all others. To wake a goroutine costs more than most bursts.
 type realLoop struct {
 	idle   func()
 	wake   chan struct{}
 	closed atomic.Bool
 
-	mu    sync.Mutex
-	queue []func()
+	mu      sync.Mutex
+	queue   []func()
+	spare   []func() // the other array of the queue
+	running bool     // somebody runs a burst, and looks at the queue after it
 }
 
 func (l *realLoop) Post(f func()) {
 	l.mu.Lock()
-	first := len(l.queue) == 0
+	first := len(l.queue) == 0 && !l.running
 	l.queue = append(l.queue, f)
 	l.mu.Unlock()
 	if first {
 		l.nudge()
+	}
+}
+
+func (l *realLoop) Run(f func()) {
+	l.mu.Lock()
+	l.queue = append(l.queue, f)
+	l.mu.Unlock()
+	if l.burst() {
+		l.nudge() // the rest is not this caller's
 	}
 }
 
@@ -111,31 +123,42 @@ func (l *realLoop) Close() {
 	l.nudge()
 }
 
+// run is the loop's own goroutine.
 func (l *realLoop) run() {
-	var spare []func()
 	for range l.wake {
-		for {
-			l.mu.Lock()
-			burst := l.queue
-			if len(burst) == 0 {
-				l.mu.Unlock()
-				break
-			}
-			// Only now: the queue must never be the array that is being run.
-			l.queue, spare = spare[:0], nil
-			l.mu.Unlock()
-			for i, f := range burst {
-				if l.closed.Load() {
-					return
-				}
-				burst[i] = nil
-				f()
-			}
-			l.idle()
-			spare = burst
+		for l.burst() {
 		}
 		if l.closed.Load() {
 			return
 		}
 	}
+}
+
+// burst runs what is queued, unless somebody else does, and says whether more has come
+// meanwhile.
+func (l *realLoop) burst() (more bool) {
+	l.mu.Lock()
+	if l.running || len(l.queue) == 0 {
+		l.mu.Unlock()
+		return false
+	}
+	// The spare array goes with it: the queue must never be the array that is being run.
+	burst := l.queue
+	l.queue, l.spare = l.spare[:0], nil
+	l.running = true
+	l.mu.Unlock()
+	for i, f := range burst {
+		if l.closed.Load() {
+			break
+		}
+		burst[i] = nil
+		f()
+	}
+	if !l.closed.Load() {
+		l.idle()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running, l.spare = false, burst
+	return len(l.queue) > 0 && !l.closed.Load()
 }

@@ -40,3 +40,50 @@ func TestLoopRunsEachPostOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestLoopRunLendsItsGoroutine: at rest a Run is over when it returns; beside a burst that
+// is under way it waits for its turn like a Post, and never runs beside it.
+func TestLoopRunLendsItsGoroutine(t *testing.T) {
+	var inside atomic.Int32
+	alone := func() {
+		if inside.Add(1) != 1 {
+			t.Error("two run in the loop at a time")
+		}
+		inside.Add(-1)
+	}
+	l := sched.Real().NewLoop(alone)
+	defer l.Close()
+	here := false
+	l.Run(func() { here = true })
+	if !here {
+		t.Fatal("Run of a loop at rest came back before it had run")
+	}
+	began, goOn, second := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	l.Post(func() { close(began); <-goOn })
+	<-began
+	l.Run(func() { close(second) })
+	select {
+	case <-second:
+		t.Fatal("Run ran beside a burst")
+	default:
+	}
+	close(goOn)
+	<-second
+
+	const callers, calls = 8, 500
+	var wg, ran sync.WaitGroup
+	ran.Add(callers * calls)
+	for n := range callers {
+		wg.Go(func() {
+			for i := range calls {
+				post := l.Run
+				if (n+i)%3 == 0 {
+					post = l.Post
+				}
+				post(func() { alone(); ran.Done() })
+			}
+		})
+	}
+	wg.Wait()
+	ran.Wait()
+}

@@ -44,6 +44,10 @@ type Loop interface {
 	// Post queues f. It never blocks and may be called from anywhere. After Close
 	// nothing runs.
 	Post(f func())
+	// Run is Post for a caller that can spare the time of a burst and holds no lock that
+	// anything in the loop may take: if the loop is at rest, f may have run, and what was
+	// queued before it, when Run returns.
+	Run(f func())
 	// After posts f when d has passed.
 	After(d time.Duration, f func()) Timer
 	// Close stops the loop and does not wait: what is queued is dropped, a function

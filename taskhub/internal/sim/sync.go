@@ -81,6 +81,9 @@ func (l *loop) Post(f func()) {
 	}
 }
 
+// Run implements sched.Loop.
+func (l *loop) Run(f func()) { l.Post(f) }
+
 func (l *loop) run() {
 	l.scheduled = false
 	burst := l.queue
