@@ -36,7 +36,7 @@ func createAlone(ctx context.Context, dir string) (float64, error) {
 	for n := range took {
 		time.Sleep(alonePause)
 		start := time.Now()
-		if _, err := store.Create(ctx, fmt.Sprintf("log/%08d", n), body); err != nil {
+		if _, err := store.Create(ctx, fmt.Sprintf("log/%020d", n), body); err != nil {
 			return 0, err
 		}
 		took[n] = time.Since(start).Seconds() * 1000

@@ -1,6 +1,12 @@
 package file
 
-import "context"
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 // RefuseUnnamed makes s act as on a file system without O_TMPFILE.
 func (s *Store) RefuseUnnamed() { s.noUnnamed.Store(true) }
@@ -26,3 +32,12 @@ func (s *Store) Root() string { return s.root }
 
 // Lock takes the lock under which key is replaced.
 func (s *Store) Lock(ctx context.Context, key string) (func(), error) { return s.lock(ctx, key) }
+
+// WritePlain leaves key as versions without journals made it.
+func (s *Store) WritePlain(t testing.TB, key string, body []byte) {
+	t.Helper()
+	path := s.path(key)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), dirPerm), os.WriteFile(path, body, filePerm)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -248,9 +248,12 @@ func TestVerdict(t *testing.T) {
 }
 
 // temps lists the store's temporary files.
-func temps(t *testing.T, s *file.Store) []string {
+func temps(t *testing.T, s *file.Store) []string { return files(t, s, "~tmp") }
+
+// files lists the names in a folder.
+func files(t *testing.T, s *file.Store, folder string) []string {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(s.Root(), "~tmp"))
+	entries, err := os.ReadDir(filepath.Join(s.Root(), folder))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/storage/file/journal"
 )
 
 // readBatch is how many names are read from a directory at a time; those that
@@ -50,7 +51,8 @@ type lister struct {
 // folder sorts as its name and a '/', so "a-b" comes before "a/b" and "a0" after.
 type child struct {
 	order string
-	entry fs.DirEntry
+	entry fs.DirEntry // nil: an object of the folder's journal
+	size  int64       // of that object
 }
 
 // walk yields the matches in folder, which is "" or ends in '/'.
@@ -64,6 +66,13 @@ func (l *lister) walk(folder string) error {
 			return err
 		}
 		key := folder + c.order
+		if c.entry == nil {
+			j, n := l.store.numbered(key)
+			if !l.yield(storage.Entry{Key: key, Size: c.size, Modified: j.Modified(n)}, nil) {
+				return errStopped
+			}
+			continue
+		}
 		if c.entry.IsDir() {
 			if err := l.walk(key); err != nil {
 				return err
@@ -104,17 +113,21 @@ func (l *lister) read(folder string) ([]child, error) {
 
 	match := l.matcher(folder)
 	var children []child
+	journaled := false
 	for {
 		entries, err := d.ReadDir(readBatch)
 		for _, e := range entries {
 			order := e.Name()
-			if e.IsDir() {
+			switch {
+			case journal.IsSegment(order):
+				journaled = true
+			case e.IsDir():
 				order += "/"
-			} else if !e.Type().IsRegular() {
+			case !e.Type().IsRegular():
 				continue
 			}
 			if match(order) && storage.CheckKey(e.Name()) == nil {
-				children = append(children, child{order, e})
+				children = append(children, child{order: order, entry: e})
 			}
 		}
 		if errors.Is(err, io.EOF) {
@@ -125,6 +138,17 @@ func (l *lister) read(folder string) ([]child, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read folder: %w", verdict(err))
+		}
+	}
+	if journaled {
+		entries, err := l.store.journal(d.Name()).List(0)
+		if _, err := settled(err); err != nil {
+			return nil, fmt.Errorf("read journal: %w", err)
+		}
+		for _, e := range entries {
+			if order := journal.Name(e.Number); match(order) {
+				children = append(children, child{order: order, size: e.Size})
+			}
 		}
 	}
 	slices.SortFunc(children, func(a, b child) int { return strings.Compare(a.order, b.order) })

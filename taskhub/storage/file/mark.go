@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/storage/file/journal"
 )
 
 // digest is the hash of an object's content. A reader computes it from what it read,
@@ -21,6 +22,9 @@ type digest [sha256.Size]byte
 func sumOf(body []byte) digest { return sha256.Sum256(body) }
 
 func (d digest) tag() storage.Tag { return storage.Tag(hex.EncodeToString(d[:16])) }
+
+// start is the part of the digest that a journal keeps.
+func (d digest) start() journal.Digest { return journal.Digest(d[:]) }
 
 // mark is what a file carries from before it has its name until its writer's sync
 // has returned: the start of its digest. The size alone would not show what a power

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/storage/file"
+	"github.com/durafunc/durafunc/taskhub/storage/file/internal/disktest"
 )
 
 // TestPowerCut copies the disk below a file system while that is mounted: what the
@@ -20,12 +18,7 @@ import (
 // what a drive's own cache would lose). What was acknowledged or read must be on the
 // copy, and what is torn must not be seen.
 func TestPowerCut(t *testing.T) {
-	if testing.Short() {
-		t.Skip("makes and mounts file systems")
-	}
-	if os.Getuid() != 0 {
-		t.Skip("mounting an image takes root")
-	}
+	disktest.Skip(t)
 	for _, tt := range []struct {
 		name string
 		mkfs []string
@@ -39,8 +32,8 @@ func TestPowerCut(t *testing.T) {
 		{"ext4 without journal, taken for unknown", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, (*file.Store).KnowNothing, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			disk := newDisk(t, tt.mkfs...)
-			s := open(t, filepath.Join(disk.mount(t, disk.image), "s"))
+			disk := disktest.New(t, tt.mkfs...)
+			s := open(t, filepath.Join(disk.Mount(t, disk.Image), "s"))
 			if kind := file.FileSystem(t, s.Root()); kind != "ext4" || !s.OneSync() {
 				t.Fatalf("the file system is %q, one sync: %v", kind, s.OneSync())
 			}
@@ -64,6 +57,11 @@ func TestPowerCut(t *testing.T) {
 					t.Fatal(err)
 				}
 				want[key] = body
+				key = fmt.Sprintf("p/2/log/%020d", i)
+				if _, err := s.Create(ctx, key, body); err != nil {
+					t.Fatal(err)
+				}
+				want[key] = body
 				want["root"] = fmt.Appendf(nil, "root %d", i+1)
 				if tag, err = s.Replace(ctx, "root", tag, want["root"]); err != nil {
 					t.Fatal(err)
@@ -76,7 +74,7 @@ func TestPowerCut(t *testing.T) {
 				t.Fatalf("Create of an unsynced object: %v, want ErrConflict", err)
 			}
 
-			after := open(t, filepath.Join(disk.mount(t, disk.cut(t)), "s"))
+			after := open(t, filepath.Join(disk.Mount(t, disk.Cut(t)), "s"))
 			if _, err := os.Stat(filepath.Join(after.Root(), "p/0/log/torn")); tt.torn && err != nil {
 				t.Errorf("nothing was torn by the power cut: %v", err)
 			}
@@ -99,62 +97,4 @@ func TestPowerCut(t *testing.T) {
 			}
 		})
 	}
-}
-
-// disk is a file system in a file.
-type disk struct{ dir, image string }
-
-func newDisk(t *testing.T, mkfs ...string) *disk {
-	t.Helper()
-	d := &disk{dir: t.TempDir()}
-	d.image = filepath.Join(d.dir, "disk")
-	f, err := os.Create(d.image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := f.Truncate(32 << 20); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(mkfs[0], append(mkfs[1:], d.image)...).CombinedOutput(); err != nil {
-		t.Skipf("%v: %v: %s", mkfs, err, out)
-	}
-	return d
-}
-
-// mount returns the path where image is mounted.
-func (d *disk) mount(t *testing.T, image string) string {
-	t.Helper()
-	at := image + ".mount"
-	if err := os.Mkdir(at, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mount", "-o", "loop", image, at).CombinedOutput(); err != nil {
-		t.Skipf("mount: %v: %s", err, out)
-	}
-	t.Cleanup(func() { // of a store, a spare file may still be closing
-		if err := unix.Unmount(at, unix.MNT_DETACH); err != nil {
-			t.Errorf("umount: %v", err)
-		}
-	})
-	return at
-}
-
-// cut returns a repaired copy of the disk as it is now.
-func (d *disk) cut(t *testing.T) (image string) {
-	t.Helper()
-	image = filepath.Join(d.dir, "copy")
-	if out, err := exec.Command("cp", "--sparse=always", d.image, image).CombinedOutput(); err != nil {
-		t.Fatalf("cp: %v: %s", err, out)
-	}
-	// By hand, because a file system without a journal does not do it by itself.
-	out, err := exec.Command("e2fsck", "-fy", image).CombinedOutput()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() <= 2 { // repaired
-		err = nil
-	}
-	if err != nil {
-		t.Fatalf("e2fsck: %v: %s", err, out)
-	}
-	return image
 }

@@ -24,7 +24,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	role := map[string]func(*file.Store) error{"count": count, "write": write}[os.Getenv(roleEnv)]
+	role := map[string]func(*file.Store) error{"count": count, "write": write, "number": number}[os.Getenv(roleEnv)]
 	if role == nil {
 		os.Exit(m.Run())
 	}
@@ -157,4 +157,99 @@ func TestKillLeavesWholeObjects(t *testing.T) {
 	if n < 11 {
 		t.Errorf("%d objects, want the log and the root", n)
 	}
+}
+
+// number takes one slot after the other, as owners of a partition would that do not know of
+// each other, and prints those that it got.
+func number(s *file.Store) error {
+	ctx := context.Background()
+	for n := 1; ; n++ {
+		body := fmt.Appendf(nil, "%d %d ", n, os.Getpid())
+		body = append(body, bytes.Repeat([]byte{byte(n)}, n*3001%40_000)...)
+		switch _, err := s.Create(ctx, fmt.Sprintf("log/%020d", n), body); {
+		case err == nil:
+			if _, err := fmt.Println(n, os.Getpid()); err != nil {
+				return err
+			}
+		case !errors.Is(err, storage.ErrConflict):
+			return err
+		}
+	}
+}
+
+// TestKilledWritersOfNumbers kills writers that race for the slots of a log, again and again,
+// while others go on: each slot has one winner, and what was acknowledged is there, whole.
+func TestKilledWritersOfNumbers(t *testing.T) {
+	dir := t.TempDir()
+	won := map[int]int{} // pid by slot
+	read := func(out *bytes.Buffer) {
+		for line := range strings.Lines(out.String()) {
+			var n, pid int
+			if _, err := fmt.Sscanln(line, &n, &pid); err != nil || !strings.HasSuffix(line, "\n") {
+				continue // cut short: the writer was killed
+			}
+			if won[n] != 0 {
+				t.Errorf("slot %d was won by %d and by %d", n, won[n], pid)
+			}
+			won[n] = pid
+		}
+	}
+	type writer struct {
+		cmd *exec.Cmd
+		out *bytes.Buffer
+	}
+	var writers []writer
+	begin := func() {
+		cmd, out := start(t, "number", dir)
+		writers = append(writers, writer{cmd, out})
+	}
+	end := func() {
+		w := writers[0]
+		writers = writers[1:]
+		w.cmd.Process.Kill()
+		w.cmd.Wait()
+		read(w.out)
+	}
+	begin()
+	begin()
+	for kill := range 12 {
+		time.Sleep(time.Duration(20+kill*13%50) * time.Millisecond) // an arbitrary moment
+		begin()
+		end()
+	}
+	for len(writers) > 0 {
+		end()
+	}
+	s := open(t, dir)
+	last, slots := 0, 0
+	for e, err := range s.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := s.Get(t.Context(), e.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n, pid int
+		if _, err := fmt.Sscanf(string(body), "%d %d ", &n, &pid); err != nil || e.Key != fmt.Sprintf("log/%020d", n) {
+			t.Fatalf("%s: %.40q", e.Key, body)
+		}
+		head := len(fmt.Sprintf("%d %d ", n, pid))
+		if len(body) != head+n*3001%40_000 || strings.Trim(string(body[head:]), string(rune(byte(n)))) != "" && n < 128 {
+			t.Errorf("%s: torn, %d bytes", e.Key, len(body))
+		}
+		if won[n] != 0 && won[n] != pid {
+			t.Errorf("slot %d was acknowledged to %d and is %d's", n, won[n], pid)
+		}
+		if n != last+1 {
+			t.Errorf("slot %d follows %d", n, last)
+		}
+		last = n
+		slots++
+		delete(won, n)
+	}
+	if len(won) > 0 {
+		t.Errorf("acknowledged and gone: %v", won)
+	}
+	t.Logf("%d slots", slots)
 }

@@ -21,6 +21,8 @@
 //   - Replace and Delete hold one of 64 lock files (flock) chosen by the key. A
 //     process that is stopped while it holds one delays the others of that stripe
 //     until their contexts end; it can never write beside them.
+//   - Objects that are named by 20 digits, as the records of a log are, share files that
+//     are appended to: package journal. Not in folders that hold such objects as files.
 //   - A Delete is not synced: the protocols above delete only what nothing refers
 //     to, and a deletion that a power cut undid is garbage, not a lie.
 //
@@ -37,11 +39,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/storage/file/journal"
 )
 
 const (
@@ -65,6 +69,9 @@ type Store struct {
 	syncsName  bool          // the sync of a linked file makes its name durable too
 	noUnnamed  atomic.Bool   // this file system refuses O_TMPFILE
 	tmpCounter atomic.Uint64 // makes names in ~tmp unique within the process
+
+	journalsMu sync.Mutex
+	journals   map[string]*journal.Journal // by folder
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -77,7 +84,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file: open %s: %w", dir, err)
 	}
-	s := &Store{root: root}
+	s := &Store{root: root, journals: map[string]*journal.Journal{}}
 	s.dirs.open = make(map[string]*dirHandle)
 	for i := range s.locks {
 		s.locks[i].init(filepath.Join(root, lockDir, fmt.Sprintf("%02x", i)))
@@ -97,6 +104,11 @@ func Open(dir string) (*Store, error) {
 // Close gives back the file descriptors that the store keeps open. Requests in
 // flight finish; later ones work too, but keep descriptors open again.
 func (s *Store) Close() error {
+	s.journalsMu.Lock()
+	for _, j := range s.journals {
+		j.Close()
+	}
+	s.journalsMu.Unlock()
 	errs := []error{s.dirs.close()}
 	for i := range s.locks {
 		errs = append(errs, s.locks[i].close())
@@ -111,6 +123,18 @@ func (s *Store) String() string { return "the directory " + s.root }
 func (s *Store) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
 	if err := check(ctx, key, nil); err != nil {
 		return nil, "", fail("get", key, err)
+	}
+	if j, n := s.numbered(key); j != nil {
+		body, err := j.Get(n)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, "", fail("get", key, storage.ErrNotFound)
+		}
+		if plain, err := settled(err); !plain {
+			if err != nil {
+				return nil, "", fail("get", key, err)
+			}
+			return body, sumOf(body).tag(), nil
+		}
 	}
 	body, sum, err := read(s.path(key))
 	if errors.Is(err, errTorn) {
@@ -127,6 +151,14 @@ func (s *Store) Get(ctx context.Context, key string) ([]byte, storage.Tag, error
 func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := check(ctx, key, nil); err != nil {
 		return fail("delete", key, err)
+	}
+	if j, n := s.numbered(key); j != nil {
+		if plain, err := settled(j.Delete(n, func() error { return inTime(ctx) })); !plain {
+			if err != nil {
+				return fail("delete", key, err)
+			}
+			return nil
+		}
 	}
 	// Under the lock of Replace, whose rename would bring the object back.
 	unlock, err := s.lock(ctx, key)

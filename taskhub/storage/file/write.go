@@ -22,6 +22,15 @@ func (s *Store) Create(ctx context.Context, key string, body []byte) (storage.Ta
 		return "", fail("create", key, err)
 	}
 	sum := sumOf(body)
+	if j, n := s.numbered(key); j != nil {
+		err := j.Create(n, body, sum.start(), func() error { return inTime(ctx) })
+		if plain, err := settled(err); !plain {
+			if err != nil {
+				return "", fail("create", key, err)
+			}
+			return sum.tag(), nil
+		}
+	}
 	err := s.create(ctx, s.path(key), body, sum)
 	for errors.Is(err, errTorn) {
 		if err = s.discard(ctx, key); err == nil {
@@ -121,10 +130,21 @@ func (s *Store) Replace(ctx context.Context, key string, old storage.Tag, body [
 	if err := check(ctx, key, body); err != nil {
 		return "", fail("replace", key, err)
 	}
+	sum := sumOf(body)
+	if j, n := s.numbered(key); j != nil {
+		is := func(b []byte) bool { return sumOf(b).tag() == old }
+		err := j.Replace(n, is, body, sum.start(), func() error { return inTime(ctx) })
+		if plain, err := settled(err); !plain {
+			if err != nil {
+				return "", fail("replace", key, err)
+			}
+			return sum.tag(), nil
+		}
+	}
 	if err := s.replace(ctx, key, old, body); err != nil {
 		return "", fail("replace", key, err)
 	}
-	return sumOf(body).tag(), nil
+	return sum.tag(), nil
 }
 
 // replace does under the lock of the key only what must be one step. All that waits for

@@ -1,0 +1,664 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Errors of a Journal, besides fs.ErrNotExist and what the disk says.
+var (
+	// ErrConflict means that the number is taken, or is of another version.
+	ErrConflict = errors.New("condition not met")
+	// ErrPlain means that the folder has objects as files of their own and no journal: it
+	// stays so.
+	ErrPlain = errors.New("the folder has no journal")
+)
+
+// nameDigits is the length of a number in a name.
+const nameDigits = 20
+
+// Number is the number that a name stands for; ok is false for other names.
+func Number(name string) (n uint64, ok bool) {
+	if len(name) != nameDigits {
+		return 0, false
+	}
+	for i := range len(name) {
+		if name[i] < '0' || name[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseUint(name, 10, 64)
+	return n, err == nil
+}
+
+// Name is the name that stands for n.
+func Name(n uint64) string { return fmt.Sprintf("%0*d", nameDigits, n) }
+
+// IsSegment says whether a file in a folder is part of its journal.
+func IsSegment(name string) bool {
+	if name == "" || name[0] != '~' {
+		return false
+	}
+	_, ok := Number(name[1:])
+	return ok
+}
+
+// Journal holds the numbered objects of a folder. Methods may be called concurrently, and
+// by several processes on one folder.
+type Journal struct {
+	dir    string
+	folder Folder
+	sync   func(*os.File) error
+	full   int64 // the size from which on a segment is sealed
+
+	mu       sync.Mutex
+	synced   sync.Cond  // a sync has ended
+	segments []*segment // in order; empty: not opened, or there is none
+	index    map[uint64]place
+	erased   map[uint64]bool // in the last segment
+	buf      []byte
+}
+
+// place is where an object's body stands.
+type place struct {
+	in   *segment
+	at   int64
+	size int64
+}
+
+func (p place) version() version { return version{p.in.number, p.at} }
+
+// Folder makes files of a journal, whose writes rest on their names.
+type Folder interface {
+	// Make creates a file, with the folders above it; that it exists already is no error.
+	// Its name may not be durable yet.
+	Make(path string, body []byte) error
+	// Sync makes the names of all files in a folder durable, and those of the folders above.
+	Sync(dir string) error
+}
+
+// New returns the journal of the folder at dir, which need not exist.
+func New(dir string, folder Folder) *Journal {
+	j := &Journal{dir: dir, folder: folder, sync: syncData, full: segmentBytes, index: map[uint64]place{}, erased: map[uint64]bool{}}
+	j.synced.L = &j.mu
+	return j
+}
+
+// Close gives back file descriptors and memory. The journal can be used again.
+func (j *Journal) Close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.reset()
+}
+
+func (j *Journal) reset() {
+	if len(j.segments) > 0 {
+		s := j.segments[len(j.segments)-1]
+		s.mark()
+		s.close()
+	}
+	j.segments = nil
+	clear(j.index)
+}
+
+// Get returns a copy of an object, durable by then, or fs.ErrNotExist.
+func (j *Journal) Get(n uint64) ([]byte, error) {
+	for {
+		j.mu.Lock()
+		err := j.catchUp()
+		p, ok := j.index[n]
+		j.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, fs.ErrNotExist
+		}
+		if err := j.settle(p.in, p.at+p.size); err != nil {
+			return nil, err
+		}
+		b, err := j.read(p)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrClosed) {
+			continue // its segment was removed or closed meanwhile: look again
+		}
+		return b, err
+	}
+}
+
+// read reads a body from its segment, whose files may be closed.
+func (j *Journal) read(p place) ([]byte, error) {
+	j.mu.Lock()
+	file := p.in.file
+	j.mu.Unlock()
+	if file == nil {
+		f, err := os.Open(p.in.path)
+		if err != nil {
+			j.mu.Lock()
+			defer j.mu.Unlock()
+			if errors.Is(err, fs.ErrNotExist) && slices.Contains(j.segments, p.in) {
+				j.reset() // removed under us: what is left is read anew
+			}
+			return nil, err
+		}
+		defer f.Close()
+		file = f
+	}
+	b := make([]byte, p.size)
+	_, err := file.ReadAt(b, p.at)
+	return b, err
+}
+
+// Create makes an object that is not there, else it is ErrConflict. ready is asked at
+// first, and right before the one call that can make it, and ends it with its error. After any other error the
+// object may be there.
+func (j *Journal) Create(n uint64, body []byte, digest Digest, ready func() error) error {
+	return j.put(header{kind: create, number: n, digest: digest}, nil, body, ready)
+}
+
+// Replace puts another object in the place of the one for whose body is says yes, else it is
+// ErrConflict.
+func (j *Journal) Replace(n uint64, is func([]byte) bool, body []byte, digest Digest, ready func() error) error {
+	return j.put(header{kind: replace, number: n, digest: digest}, is, body, ready)
+}
+
+func (j *Journal) put(h header, is func([]byte) bool, body []byte, ready func() error) error {
+	if err := ready(); err != nil {
+		return err // before any verdict on the number
+	}
+	h.size = int64(len(body))
+	j.mu.Lock()
+	for {
+		s, err := j.writable()
+		if err != nil {
+			j.mu.Unlock()
+			return err
+		}
+		found, taken := j.index[h.number]
+		if taken != (h.kind == replace) {
+			j.mu.Unlock()
+			return j.conflict(found)
+		}
+		if h.kind == replace {
+			j.mu.Unlock()
+			b, err := j.read(found)
+			if err == nil && !is(b) {
+				return j.conflict(found)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, os.ErrClosed) {
+				return err
+			}
+			j.mu.Lock()
+			if err != nil || s != j.lastSegment() || s.sealed || j.index[h.number] != found {
+				continue
+			}
+			h.old = found.version()
+		}
+		if err := ready(); err != nil {
+			j.mu.Unlock()
+			return err
+		}
+		mine, counts, err := j.append(s, h, body)
+		if err != nil {
+			j.mu.Unlock()
+			return err
+		}
+		if !counts {
+			continue // the segment was sealed before it
+		}
+		won := j.index[h.number] == mine
+		found = j.index[h.number]
+		j.mu.Unlock()
+		if !won {
+			return j.conflict(found)
+		}
+		return j.settle(s, mine.at+mine.size)
+	}
+}
+
+// conflict is ErrConflict once what stands there is durable: it may be the caller's own, of
+// an attempt whose sync failed.
+func (j *Journal) conflict(found place) error {
+	if found.in != nil {
+		if err := j.settle(found.in, found.at+found.size); err != nil {
+			return err
+		}
+	}
+	return ErrConflict
+}
+
+// Delete removes an object; that it is not there is no error. ready is as for Create.
+func (j *Journal) Delete(n uint64, ready func() error) error {
+	if err := ready(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for {
+		if err := j.catchUp(); err != nil {
+			return err
+		}
+		if _, ok := j.index[n]; !ok {
+			return nil
+		}
+		s, err := j.writable()
+		if err != nil {
+			return err
+		}
+		if err := ready(); err != nil {
+			return err
+		}
+		h := header{kind: erase, number: n, digest: digestOfNothing}
+		if _, counts, err := j.append(s, h, nil); err != nil {
+			return err
+		} else if counts {
+			return j.prune()
+		}
+	}
+}
+
+// prune removes the oldest segments as far as nothing in them is left.
+func (j *Journal) prune() error {
+	for len(j.segments) > 1 && j.segments[0].live == 0 {
+		if err := os.Remove(j.segments[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		j.segments = j.segments[1:]
+	}
+	return nil
+}
+
+// Entry is one object of a listing.
+type Entry struct {
+	Number uint64
+	Size   int64
+}
+
+// List returns the objects with numbers from first on, in order.
+func (j *Journal) List(first uint64) ([]Entry, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err := j.catchUp(); err != nil {
+		return nil, err
+	}
+	var list []Entry
+	for n, p := range j.index {
+		if n >= first {
+			list = append(list, Entry{n, p.size})
+		}
+	}
+	slices.SortFunc(list, func(a, b Entry) int {
+		switch {
+		case a.Number < b.Number:
+			return -1
+		case a.Number > b.Number:
+			return 1
+		}
+		return 0
+	})
+	return list, nil
+}
+
+// Modified is when an object was written, by the clock of its writer; zero if it is gone, or
+// damaged.
+func (j *Journal) Modified(n uint64) time.Time {
+	j.mu.Lock()
+	p, ok := j.index[n]
+	j.mu.Unlock()
+	if !ok {
+		return time.Time{}
+	}
+	b, err := j.read(place{p.in, p.at - headerBytes, headerBytes})
+	if err != nil {
+		return time.Time{}
+	}
+	h, _ := decodeHeader(b, p.in.nonce)
+	if h.number != n {
+		return time.Time{}
+	}
+	return time.Unix(0, h.time)
+}
+
+func (j *Journal) lastSegment() *segment {
+	if len(j.segments) == 0 {
+		return nil
+	}
+	return j.segments[len(j.segments)-1]
+}
+
+// catchUp applies what has been appended, by whomever, since it was last called. Mutex held.
+func (j *Journal) catchUp() error {
+	for {
+		s := j.lastSegment()
+		if s == nil {
+			return j.open()
+		}
+		info, err := s.file.Stat()
+		if err != nil {
+			return err
+		}
+		if err := j.apply(s, info.Size(), false); err != nil {
+			return err
+		}
+		if s.sealed {
+			switch next, err := j.after(s.number); {
+			case err != nil:
+				return err
+			case len(next) > 0:
+				if err := j.load(next[0]); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if !removed(info) {
+			return nil
+		}
+		j.reset() // the folder was removed by hand; there may be a new one
+	}
+}
+
+// open reads the journal from its beginning.
+func (j *Journal) open() error {
+	numbers, err := j.after(0)
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		if err := j.load(n); err != nil {
+			j.reset()
+			return err
+		}
+	}
+	return nil
+}
+
+// after lists the segments with numbers above n. ErrPlain if there are none but objects in
+// files of their own.
+func (j *Journal) after(n uint64) (numbers []uint64, err error) {
+	entries, err := os.ReadDir(j.dir) // sorted
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	plain, any := false, false
+	for _, e := range entries {
+		if IsSegment(e.Name()) {
+			any = true
+			if k, _ := Number(e.Name()[1:]); k > n {
+				numbers = append(numbers, k)
+			}
+		} else if _, ok := Number(e.Name()); ok && e.Type().IsRegular() {
+			plain = true
+		}
+	}
+	if plain && !any {
+		return nil, ErrPlain
+	}
+	return numbers, nil
+}
+
+func (j *Journal) path(n uint64) string { return filepath.Join(j.dir, "~"+Name(n)) }
+
+// load opens the next segment and reads what is in it. The one before is complete, and
+// durable: its seal was synced before its successor was made.
+func (j *Journal) load(n uint64) error {
+	s, err := openSegment(n, j.path(n))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // removed meanwhile; whoever asked looks again
+	}
+	if err != nil {
+		return err
+	}
+	info, err := s.file.Stat()
+	if err == nil && s.tail != nil {
+		err = j.folder.Sync(j.dir) // whoever made it may not have come to that
+	}
+	if err != nil {
+		s.close()
+		return err
+	}
+	if before := j.lastSegment(); before != nil {
+		if before.number+1 != n {
+			// Those in between are gone, and so is everything in them and before.
+			for k := range j.index {
+				delete(j.index, k)
+			}
+			j.segments = nil
+		}
+		before.close()
+		before.synced = before.end
+	}
+	j.segments = append(j.segments, s)
+	clear(j.erased)
+	return j.apply(s, info.Size(), false)
+}
+
+// apply takes in the frames of s up to size. final says that a frame was written after that:
+// what is not valid before it never will be.
+func (j *Journal) apply(s *segment, size int64, final bool) error {
+	w := &window{file: s.file, size: size}
+	for s.end < size && !s.sealed {
+		h, headed, valid, err := s.frame(w, s.end)
+		if err != nil {
+			return err
+		}
+		if valid {
+			j.take(s, h)
+			continue
+		}
+		t := tear{stretch: stretch{s.end, size}, number: s.last + 1, body: stretch{s.end, size}}
+		limit, known := size, final || size <= s.told
+		if end := s.end + headerBytes + h.size; headed && end <= size {
+			// It is whole, and its body is not what it was. A shorter one may have been torn
+			// off, and another frame follow where its body should be.
+			t.number, t.body, limit, known = h.number, stretch{s.end + headerBytes, end}, end, true
+		}
+		next, ok, err := s.scan(w, s.end, limit)
+		if err != nil {
+			return err
+		}
+		if t.to = limit; ok {
+			t.to = next
+		} else if !known {
+			return nil // a write under way, as far as one can see
+		}
+		t.body.to = min(t.body.to, t.to)
+		s.end = t.to
+		s.torn = append(s.torn, t)
+	}
+	if s.told > s.synced && s.end >= s.told {
+		j.durable(s, s.told)
+	}
+	return nil
+}
+
+// durable notes that others know s to be durable up to end, and that all which declares
+// something before it void has been applied. A tear that nothing has declared void is then
+// damage to what was acknowledged.
+func (j *Journal) durable(s *segment, end int64) {
+	if end <= s.synced {
+		return
+	}
+	s.torn = slices.DeleteFunc(s.torn, func(t tear) bool {
+		if t.voidedBy == 0 && t.to <= end {
+			j.show(s, t)
+			return true
+		}
+		return t.voidedBy != 0 && t.voidedBy <= end
+	})
+	s.synced = end
+}
+
+// take applies the frame at the end of what is applied.
+func (j *Journal) take(s *segment, h header) {
+	at := s.end + headerBytes
+	s.end = at + h.size
+	for i := range s.torn {
+		if t := &s.torn[i]; t.voidedBy == 0 && t.from >= h.void.from && t.to <= h.void.to {
+			t.voidedBy = s.end
+		}
+	}
+	j.durable(s, min(h.synced, at-headerBytes))
+	old, taken := j.index[h.number]
+	switch h.kind {
+	case seal:
+		s.sealed = true
+		return
+	case create:
+		s.last = h.number
+		if taken {
+			return
+		}
+	case replace:
+		// A version in a segment that has been removed was moved on by the first frame that
+		// names it, or deleted: who lost to that did so within the same segment.
+		moved := h.old.segment < j.segments[0].number && !j.erased[h.number]
+		if taken && old.version() != h.old || !taken && !moved {
+			return
+		}
+	}
+	if taken {
+		old.in.live--
+	}
+	if h.kind == erase {
+		delete(j.index, h.number)
+		j.erased[h.number] = true
+		return
+	}
+	s.live++
+	j.index[h.number] = place{s, at, h.size}
+}
+
+// show lets a damaged object be seen, unless there is another one in its place.
+func (j *Journal) show(s *segment, t tear) {
+	if _, taken := j.index[t.number]; !taken {
+		s.live++
+		s.last = max(s.last, t.number)
+		j.index[t.number] = place{s, t.body.from, t.body.to - t.body.from}
+	}
+}
+
+// writable is the segment to append to, caught up with. Mutex held.
+func (j *Journal) writable() (*segment, error) {
+	for {
+		if err := j.catchUp(); err != nil {
+			return nil, err
+		}
+		s := j.lastSegment()
+		switch {
+		case s == nil:
+			if err := j.folder.Make(j.path(1), newFirstPage()); err != nil {
+				return nil, err
+			}
+		case s.tail == nil:
+			return nil, &fs.PathError{Op: "append", Path: s.path, Err: fs.ErrPermission}
+		case s.sealed:
+			if err := j.settleLocked(s, s.end); err != nil {
+				return nil, err
+			}
+			if err := j.folder.Make(j.path(s.number+1), newFirstPage()); err != nil {
+				return nil, err
+			}
+		case s.end >= j.full:
+			if _, _, err := j.append(s, header{kind: seal, digest: digestOfNothing}, nil); err != nil {
+				return nil, err
+			}
+		default:
+			return s, nil
+		}
+	}
+}
+
+// append writes a frame to s, takes in what others have appended just before it, and then the
+// frame itself, unless that was a seal. Mutex held.
+func (j *Journal) append(s *segment, h header, body []byte) (mine place, counts bool, err error) {
+	h.nonce, h.time, h.synced, h.void = s.nonce, time.Now().UnixNano(), s.synced, s.toVoid()
+	b := append(h.append(j.buf[:0]), body...)
+	if j.buf = b; cap(b) > windowBytes {
+		j.buf = nil
+	}
+	from, err := s.write(b)
+	if err != nil {
+		return place{}, false, err
+	}
+	if from > s.end {
+		if err := j.apply(s, from, true); err != nil {
+			return place{}, false, err
+		}
+	}
+	if s.sealed {
+		return place{}, false, nil
+	}
+	j.take(s, h)
+	return place{s, from + headerBytes, h.size}, true, nil
+}
+
+// settle makes sure that s is durable up to end.
+func (j *Journal) settle(s *segment, end int64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.settleLocked(s, end)
+}
+
+// settleLocked is settle with the mutex held, which it gives up while it waits for the disk.
+// One sync at a time: the kernel tells a failure once, and all that waited are concerned.
+// One who may not write gets what there is: nothing that it does rests on it.
+func (j *Journal) settleLocked(s *segment, end int64) error {
+	for s.syncing {
+		j.synced.Wait()
+	}
+	if s.synced >= end || s.tail == nil {
+		return nil
+	}
+	again, all := s.suspect, s.end
+	if again {
+		if err := s.writeAgain(); err != nil {
+			return err
+		}
+	}
+	file := s.file
+	s.syncing = true
+	j.mu.Unlock()
+	err := j.sync(file)
+	j.mu.Lock()
+	s.syncing = false
+	j.synced.Broadcast()
+	switch {
+	case err == nil:
+		s.suspect = false
+		s.raise(all)
+		j.markSoon(s)
+		return nil
+	case s.synced >= end:
+		return nil // closed meanwhile, since it is complete: that took a sync
+	}
+	s.suspect = true
+	return &fs.PathError{Op: "fdatasync", Path: s.path, Err: err}
+}
+
+// markAfter is how long the first page waits to tell what is durable: while frames follow
+// each other they tell it themselves.
+const markAfter = 20 * time.Millisecond
+
+func (j *Journal) markSoon(s *segment) {
+	if s.marking {
+		return
+	}
+	s.marking = true
+	time.AfterFunc(markAfter, func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		s.marking = false
+		s.mark()
+	})
+}

@@ -1,0 +1,258 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// The first page of a segment: magic, 4 zero bytes, nonce, and a CRC-32C of these; at
+// markOffset up to where the segment is known to be durable, with a CRC-32C of its own.
+// Frames follow.
+const (
+	firstFrame = 4096
+	markOffset = 512
+	markBytes  = 12
+)
+
+var segmentMagic = []byte{0xff, 'D', 'S', '1'}
+
+// Bounds of a segment.
+const (
+	// segmentBytes is from which size on a segment is sealed.
+	segmentBytes = 16 << 20
+	// extent is how much room is allocated ahead: a sync that needs no new blocks is one
+	// write less.
+	extent = 1 << 20
+)
+
+// segment is one file of a journal. All fields are under the journal's mutex; the files are
+// open only in the last segment.
+type segment struct {
+	number uint64
+	path   string
+	nonce  [8]byte
+	file   *os.File // to read, and to write again what is there
+	tail   *os.File // to append; nil: may not be written
+
+	end    int64  // frames before it are applied
+	last   uint64 // number of the last object written before end
+	sealed bool
+	live   int // objects that are there
+	room   int64
+
+	synced  int64 // what is before it is durable
+	torn    []tear
+	syncing bool
+	suspect bool  // pages may be clean and not on disk: write again, then sync
+	told    int64 // synced, as the first page said when it was opened
+	marked  int64 // synced, as the first page says now
+	marking bool  // it is about to be told again
+}
+
+// tear is a stretch without a valid frame, of which it is not known that it was durable.
+type tear struct {
+	stretch
+	number   uint64 // of the object that would have been there
+	body     stretch
+	voidedBy int64 // end of the frame that declares it void; 0: none has
+}
+
+// newFirstPage is the first page of a new segment.
+func newFirstPage() []byte {
+	b := make([]byte, firstFrame)
+	copy(b, segmentMagic)
+	_, _ = rand.Read(b[8:16]) // never fails
+	appendCRC(b[:16])
+	putMark(b[markOffset:], firstFrame)
+	return b
+}
+
+func putMark(b []byte, synced int64) {
+	binary.BigEndian.PutUint64(b, uint64(synced))
+	appendCRC(b[:8])
+}
+
+func appendCRC(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
+}
+
+// openSegment opens a segment and reads its first page. The error is fs.ErrNotExist when
+// there is none.
+func openSegment(number uint64, path string) (*segment, error) {
+	s := &segment{number: number, path: path, end: firstFrame, synced: firstFrame, marked: firstFrame}
+	var err error
+	s.file, err = os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		if s.tail, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err != nil {
+			s.file.Close()
+		}
+	} else if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		s.file, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	page := make([]byte, firstFrame)
+	if _, err := io.ReadFull(io.NewSectionReader(s.file, 0, firstFrame), page); err != nil ||
+		!bytes.HasPrefix(page, segmentMagic) || crc32.Checksum(page[:16], castagnoli) != binary.BigEndian.Uint32(page[16:]) {
+		s.close()
+		return nil, fmt.Errorf("%s: the first page of a journal is damaged", path)
+	}
+	s.nonce = [8]byte(page[8:])
+	if m := page[markOffset : markOffset+markBytes]; crc32.Checksum(m[:8], castagnoli) == binary.BigEndian.Uint32(m[8:]) {
+		s.marked = int64(binary.BigEndian.Uint64(m))
+		s.told = s.marked
+	}
+	s.suspect = true // a sync that failed before this open leaves no trace
+	return s, nil
+}
+
+func (s *segment) close() {
+	for _, f := range []*os.File{s.file, s.tail} {
+		if f != nil {
+			_ = f.Close() // what counts is synced
+		}
+	}
+	s.file, s.tail = nil, nil
+}
+
+// window reads a file in pieces that hold many frames.
+type window struct {
+	file io.ReaderAt
+	size int64 // of the file
+	at   int64
+	buf  []byte
+}
+
+const windowBytes = 256 << 10
+
+// bytes returns n bytes at off, which must lie within size. They are good until the next call.
+func (w *window) bytes(off int64, n int) ([]byte, error) {
+	if off < w.at || off+int64(n) > w.at+int64(len(w.buf)) {
+		want := int(min(w.size-off, max(int64(n), windowBytes)))
+		w.buf = slices.Grow(w.buf[:0], want)[:want]
+		w.at = off
+		if _, err := w.file.ReadAt(w.buf, off); err != nil {
+			w.buf = w.buf[:0]
+			return nil, err
+		}
+	}
+	return w.buf[off-w.at:][:n], nil
+}
+
+// frame looks for a valid frame at off: headed if its header is one.
+func (s *segment) frame(w *window, off int64) (h header, headed, valid bool, err error) {
+	if w.size-off < headerBytes {
+		return h, false, false, nil
+	}
+	b, err := w.bytes(off, headerBytes)
+	if err != nil {
+		return h, false, false, err
+	}
+	if h, headed = decodeHeader(b, s.nonce); !headed || off+headerBytes+h.size > w.size {
+		return h, headed, false, nil
+	}
+	sum := sha256.New()
+	for at, rest := off+headerBytes, h.size; rest > 0; {
+		n := min(rest, windowBytes)
+		if b, err = w.bytes(at, int(n)); err != nil {
+			return h, true, false, err
+		}
+		sum.Write(b)
+		at, rest = at+n, rest-n
+	}
+	return h, true, Digest(sum.Sum(nil)) == h.digest, nil
+}
+
+// scan is where the next valid frame after off begins, before limit; ok is false if there
+// is none.
+func (s *segment) scan(w *window, off, limit int64) (next int64, ok bool, err error) {
+	for off++; off < limit && off+headerBytes <= w.size; {
+		b, err := w.bytes(off, int(min(limit-off+int64(len(magic))-1, w.size-off, windowBytes)))
+		if err != nil {
+			return 0, false, err
+		}
+		at := bytes.Index(b, magic)
+		if at < 0 {
+			off += int64(max(1, len(b)-len(magic)+1))
+			continue
+		}
+		off += int64(at)
+		if _, _, valid, err := s.frame(w, off); valid || err != nil {
+			return off, valid, err
+		}
+		off++
+	}
+	return 0, false, nil
+}
+
+// raise notes that all up to end is durable, except that nothing beyond a tear is said to be
+// before the frame that declares it void is.
+func (s *segment) raise(end int64) {
+	s.torn = slices.DeleteFunc(s.torn, func(t tear) bool { return t.voidedBy != 0 && t.voidedBy <= end })
+	for _, t := range s.torn {
+		end = min(end, t.from)
+	}
+	s.synced = max(s.synced, end)
+}
+
+// toVoid is the next tear to be declared void, zero if there is none.
+func (s *segment) toVoid() stretch {
+	for _, t := range s.torn {
+		if t.voidedBy == 0 {
+			return t.stretch
+		}
+	}
+	return stretch{}
+}
+
+// write appends b by one write(2) and says where it stands. Fewer bytes than b are an error.
+func (s *segment) write(b []byte) (from int64, err error) {
+	if s.end+int64(len(b)) > s.room {
+		s.room = s.end + int64(len(b)) + extent
+		// Where this is not possible, or the disk is full, the write itself will tell.
+		allocate(s.file, s.end, s.room-s.end)
+	}
+	n, err := appendOnce(s.tail, b)
+	if err != nil {
+		return 0, &fs.PathError{Op: "append", Path: s.path, Err: err}
+	}
+	if n < len(b) {
+		return 0, &fs.PathError{Op: "append", Path: s.path, Err: io.ErrShortWrite}
+	}
+	to, err := s.tail.Seek(0, io.SeekCurrent) // after an append: the end of what was appended
+	return to - int64(len(b)), err
+}
+
+// writeAgain writes what may not be on disk in its place once more: after a sync that failed
+// the kernel takes its pages for clean, and another sync would succeed without writing.
+func (s *segment) writeAgain() error {
+	b := make([]byte, s.end-s.synced)
+	if _, err := s.file.ReadAt(b, s.synced); err != nil {
+		return err
+	}
+	_, err := s.file.WriteAt(b, s.synced)
+	return err
+}
+
+// mark tells in the first page what is durable. Not synced: the next sync takes it along.
+func (s *segment) mark() {
+	if s.file == nil || s.tail == nil || s.marked == s.synced {
+		return
+	}
+	var b [markBytes]byte
+	putMark(b[:], s.synced)
+	if _, err := s.file.WriteAt(b[:], markOffset); err == nil {
+		s.marked = s.synced
+	}
+}

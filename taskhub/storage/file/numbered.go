@@ -1,0 +1,84 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"runtime"
+
+	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/storage/file/journal"
+)
+
+// numbered is the journal that may hold key, with its number there; nil for other keys, and
+// on systems whose O_APPEND it was not tested with.
+func (s *Store) numbered(key string) (*journal.Journal, uint64) {
+	path := s.path(key)
+	n, ok := journal.Number(filepath.Base(path))
+	if !ok || runtime.GOOS != "linux" {
+		return nil, 0
+	}
+	return s.journal(filepath.Dir(path)), n
+}
+
+// journal is the journal of a folder, which may have none.
+func (s *Store) journal(dir string) *journal.Journal {
+	s.journalsMu.Lock()
+	defer s.journalsMu.Unlock()
+	j := s.journals[dir]
+	if j == nil {
+		j = journal.New(dir, folder{s})
+		s.journals[dir] = j
+	}
+	return j
+}
+
+// settled maps the errors of a journal. plain says that it holds nothing: the folder has
+// objects in files of their own, which older versions made.
+func settled(err error) (plain bool, _ error) {
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, journal.ErrPlain):
+		return true, nil
+	case errors.Is(err, journal.ErrConflict):
+		return false, storage.ErrConflict
+	}
+	return false, verdict(err)
+}
+
+// folder makes the files of journals.
+type folder struct{ s *Store }
+
+var _ journal.Folder = folder{}
+
+// Make implements journal.Folder. Without a mark: the file is about to grow.
+func (f folder) Make(path string, body []byte) error {
+	for attempt := 0; ; attempt++ {
+		dir, err := f.s.openDir(filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		err = f.s.linkTemp(context.Background(), path, body)
+		f.s.dirs.release(dir)
+		if errors.Is(err, fs.ErrNotExist) && attempt == 0 {
+			f.s.dirs.forget(filepath.Dir(path)) // removed by hand, under our handle
+			continue
+		}
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+}
+
+// Sync implements journal.Folder.
+func (f folder) Sync(path string) error {
+	dir, err := f.s.openDir(path)
+	if err != nil {
+		return err
+	}
+	defer f.s.dirs.release(dir)
+	return syncDir(dir.File)
+}
