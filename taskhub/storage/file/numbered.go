@@ -22,12 +22,22 @@ func (s *Store) numbered(key string) (*journal.Journal, uint64) {
 	return s.journal(filepath.Dir(path)), n
 }
 
+// maxJournals bounds the journals kept open. A hub has one a partition.
+const maxJournals = 256
+
 // journal is the journal of a folder, which may have none.
 func (s *Store) journal(dir string) *journal.Journal {
 	s.journalsMu.Lock()
 	defer s.journalsMu.Unlock()
 	j := s.journals[dir]
 	if j == nil {
+		if len(s.journals) >= maxJournals {
+			for other, victim := range s.journals {
+				victim.Close() // whoever uses it opens it again
+				delete(s.journals, other)
+				break
+			}
+		}
 		j = journal.New(dir, folder{s})
 		s.journals[dir] = j
 	}

@@ -420,7 +420,7 @@ func (j *Journal) load(n uint64) error {
 		return err
 	}
 	info, err := s.file.Stat()
-	if err == nil && s.tail != nil {
+	if err == nil && !s.readOnly {
 		err = j.folder.Sync(j.dir) // whoever made it may not have come to that
 	}
 	if err != nil {
@@ -476,7 +476,12 @@ func (j *Journal) apply(s *segment, size int64, final bool) error {
 		s.end = t.to
 		s.torn = append(s.torn, t)
 	}
-	if s.told > s.synced && s.end >= s.told {
+	switch {
+	case s.told <= s.synced || s.sealed:
+	case size < s.told: // its end was lost
+		s.torn = append(s.torn, tear{stretch: stretch{s.end, s.told}, number: s.last + 1, body: stretch{s.end, s.end}})
+		fallthrough
+	case s.end >= s.told:
 		j.durable(s, s.told)
 	}
 	return nil
@@ -560,7 +565,7 @@ func (j *Journal) writable() (*segment, error) {
 			if err := j.folder.Make(j.path(1), newFirstPage()); err != nil {
 				return nil, err
 			}
-		case s.tail == nil:
+		case s.readOnly:
 			return nil, &fs.PathError{Op: "append", Path: s.path, Err: fs.ErrPermission}
 		case s.sealed:
 			if err := j.settleLocked(s, s.end); err != nil {
@@ -617,8 +622,11 @@ func (j *Journal) settleLocked(s *segment, end int64) error {
 	for s.syncing {
 		j.synced.Wait()
 	}
-	if s.synced >= end || s.tail == nil {
+	switch {
+	case s.synced >= end || s.readOnly:
 		return nil
+	case s.file == nil:
+		return &fs.PathError{Op: "fdatasync", Path: s.path, Err: os.ErrClosed}
 	}
 	again, all := s.suspect, s.end
 	if again {

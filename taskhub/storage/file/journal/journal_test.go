@@ -388,6 +388,48 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// TestLostEndIsShown: a file that is shorter than it was known to be durable hides nothing.
+func TestLostEndIsShown(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	j := newJournal(t, dir)
+	mustCreate(t, j, 1, "one")
+	mustCreate(t, j, 2, "two")
+	j.Close()
+	if err := os.Truncate(lastFile(t, dir), firstFrame+headerBytes+3); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		j = newJournal(t, dir)
+		if got := listed(t, j); !slices.Equal(got, []uint64{1, 2}) {
+			t.Errorf("listed %v", got)
+		}
+		if b, err := j.Get(2); err != nil || len(b) != 0 {
+			t.Errorf("Get: %q, %v", b, err)
+		}
+		if err := j.Create(2, []byte("two"), digest([]byte("two")), ready); !errors.Is(err, ErrConflict) {
+			t.Errorf("Create: %v, want ErrConflict", err)
+		}
+	}
+}
+
+// TestClosedMeanwhile: what was not synced when the journal was closed is not acknowledged.
+func TestClosedMeanwhile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	j := newJournal(t, dir)
+	mustCreate(t, j, 1, "one")
+	j.sync = func(f *os.File) error {
+		j.Close()
+		return syncData(f)
+	}
+	if err := j.Create(2, []byte("two"), digest([]byte("two")), ready); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("Create: %v, want ErrClosed", err)
+	}
+	s := &segment{file: nil, end: 9, synced: 5}
+	if err := j.settle(s, 9); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("settle of a closed segment: %v, want ErrClosed", err)
+	}
+}
+
 func TestPlainFolderStaysPlain(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, Name(1)), []byte("one"), 0o600); err != nil {

@@ -50,8 +50,8 @@ func control(file *os.File, f func(fd int) error) error {
 		return err
 	}
 	var failed error
-	if err := raw.Control(func(fd uintptr) { failed = f(int(fd)) }); err != nil {
-		return err
+	if raw.Control(func(fd uintptr) { failed = f(int(fd)) }) != nil {
+		return os.ErrClosed // its only reason
 	}
 	return failed
 }

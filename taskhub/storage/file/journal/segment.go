@@ -38,11 +38,12 @@ const (
 // segment is one file of a journal. All fields are under the journal's mutex; the files are
 // open only in the last segment.
 type segment struct {
-	number uint64
-	path   string
-	nonce  [8]byte
-	file   *os.File // to read, and to write again what is there
-	tail   *os.File // to append; nil: may not be written
+	number   uint64
+	path     string
+	nonce    [8]byte
+	file     *os.File // to read, and to write again what is there
+	tail     *os.File // to append
+	readOnly bool
 
 	end    int64  // frames before it are applied
 	last   uint64 // number of the last object written before end
@@ -97,6 +98,7 @@ func openSegment(number uint64, path string) (*segment, error) {
 			s.file.Close()
 		}
 	} else if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		s.readOnly = true
 		s.file, err = os.Open(path)
 	}
 	if err != nil {
