@@ -263,3 +263,16 @@ func files(t *testing.T, s *file.Store, folder string) []string {
 	}
 	return names
 }
+
+// keys lists the whole store.
+func keys(t *testing.T, s *file.Store) []string {
+	t.Helper()
+	var keys []string
+	for e, err := range s.List(t.Context(), "", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, e.Key)
+	}
+	return keys
+}

@@ -165,15 +165,3 @@ func TestOneCreatorTakesATornPlace(t *testing.T) {
 		}
 	}
 }
-
-func keys(t *testing.T, s *file.Store) []string {
-	t.Helper()
-	var keys []string
-	for e, err := range s.List(t.Context(), "", "") {
-		if err != nil {
-			t.Fatal(err)
-		}
-		keys = append(keys, e.Key)
-	}
-	return keys
-}

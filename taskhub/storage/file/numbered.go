@@ -3,9 +3,11 @@ package file
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"runtime"
+	"syscall"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/storage/file/journal"
@@ -67,6 +69,9 @@ var _ journal.Folder = folder{}
 func (f folder) Make(path string, body []byte) error {
 	for attempt := 0; ; attempt++ {
 		dir, err := f.s.openDir(filepath.Dir(path))
+		if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("%w: an object is in the place of the folder %s", storage.ErrInvalidKey, filepath.Dir(path))
+		}
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@
 //	replace  the object is another one, unless its version is not the one that is named
 //	delete   the number is free
 //	seal     nothing after it counts: the next segment goes on
+//	note     nothing; see below
 //
 // So the kernel picks the winner of every race: several processes append with O_APPEND, each
 // write(2) is one frame, and the first one wins. Nobody holds a lock that a process which is
@@ -26,7 +27,13 @@
 //     as they are, so that whoever reads it sees damage and not absence.
 //   - at the end of the file: perhaps a write under way; it is looked at again later.
 //
+// The numbers that a stretch hid are those missing between the frames around it.
+//
 // A deletion is not synced, and a segment is removed when it is the oldest and nothing in it
-// is left. Package file uses it on Linux alone, whose
-// O_APPEND it is tested with. It imports x/sys and the standard library.
+// is left. A process that was stopped before it made a segment may make it when others have
+// filled and removed it: it is empty, is not the last, and belongs to nothing.
+//
+// A folder that held such objects as files before there were journals stays as it is: its
+// first segment says so. Package file uses journals on Linux alone, whose O_APPEND they are
+// tested with. It imports x/sys and the standard library.
 package journal

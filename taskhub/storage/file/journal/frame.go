@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -14,10 +15,16 @@ const (
 	replace kind = 2
 	erase   kind = 3
 	seal    kind = 4
+	note    kind = 5 // does nothing; its header may declare a stretch void
 )
 
 // Digest is the beginning of the SHA-256 of an object's body.
 type Digest [16]byte
+
+func digestOf(b []byte) Digest {
+	sum := sha256.Sum256(b)
+	return Digest(sum[:])
+}
 
 // stretch is a part of a segment, without its end.
 type stretch struct{ from, to int64 }
@@ -88,7 +95,7 @@ func decodeHeader(b []byte, nonce [8]byte) (h header, ok bool) {
 		void: stretch{number(40), number(48)}, old: version{uint64(number(56)), number(64)},
 		digest: Digest(b[72:]), size: int64(binary.BigEndian.Uint32(b[88:])),
 	}
-	return h, h.kind >= create && h.kind <= seal
+	return h, h.kind >= create && h.kind <= note
 }
 
 // digestOfNothing is the digest of an empty body.

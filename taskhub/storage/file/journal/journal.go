@@ -17,8 +17,8 @@ import (
 var (
 	// ErrConflict means that the number is taken, or is of another version.
 	ErrConflict = errors.New("condition not met")
-	// ErrPlain means that the folder has objects as files of their own and no journal: it
-	// stays so.
+	// ErrPlain means that the folder had objects as files of their own before it could have a
+	// journal: it stays so, and its first segment says that.
 	ErrPlain = errors.New("the folder has no journal")
 )
 
@@ -69,9 +69,10 @@ type Journal struct {
 
 // place is where an object's body stands.
 type place struct {
-	in   *segment
-	at   int64
-	size int64
+	in    *segment
+	at    int64
+	size  int64
+	guess bool // something stood there that cannot be read, perhaps this object
 }
 
 func (p place) version() version { return version{p.in.number, p.at} }
@@ -122,10 +123,10 @@ func (j *Journal) Get(n uint64) ([]byte, error) {
 		if !ok {
 			return nil, fs.ErrNotExist
 		}
-		if err := j.settle(p.in, p.at+p.size); err != nil {
-			return nil, err
+		var b []byte
+		if err = j.settle(p.in, p.at+p.size); err == nil {
+			b, err = j.read(p)
 		}
-		b, err := j.read(p)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrClosed) {
 			continue // its segment was removed or closed meanwhile: look again
 		}
@@ -138,14 +139,22 @@ func (j *Journal) read(p place) ([]byte, error) {
 	j.mu.Lock()
 	file := p.in.file
 	j.mu.Unlock()
+	b, err := readAt(file, p)
+	if errors.Is(err, fs.ErrNotExist) {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if slices.Contains(j.segments, p.in) {
+			j.reset() // removed under us: what is left is read anew
+		}
+	}
+	return b, err
+}
+
+// readAt reads from an open file, or opens that of the segment.
+func readAt(file *os.File, p place) ([]byte, error) {
 	if file == nil {
 		f, err := os.Open(p.in.path)
 		if err != nil {
-			j.mu.Lock()
-			defer j.mu.Unlock()
-			if errors.Is(err, fs.ErrNotExist) && slices.Contains(j.segments, p.in) {
-				j.reset() // removed under us: what is left is read anew
-			}
 			return nil, err
 		}
 		defer f.Close()
@@ -156,9 +165,9 @@ func (j *Journal) read(p place) ([]byte, error) {
 	return b, err
 }
 
-// Create makes an object that is not there, else it is ErrConflict. ready is asked at
-// first, and right before the one call that can make it, and ends it with its error. After any other error the
-// object may be there.
+// Create makes an object that is not there, else it is ErrConflict. ready is asked at first,
+// and right before the one call that can make it, and ends it with its error. After any other
+// error the object may be there.
 func (j *Journal) Create(n uint64, body []byte, digest Digest, ready func() error) error {
 	return j.put(header{kind: create, number: n, digest: digest}, nil, body, ready)
 }
@@ -264,9 +273,19 @@ func (j *Journal) Delete(n uint64, ready func() error) error {
 	}
 }
 
-// prune removes the oldest segments as far as nothing in them is left.
+// prune removes the oldest segments as far as nothing in them is left. What has taken the
+// place of something in them must be durable first.
 func (j *Journal) prune() error {
-	for len(j.segments) > 1 && j.segments[0].live == 0 {
+	prunable := func() bool { return len(j.segments) > 1 && j.segments[0].live == 0 }
+	var settled place
+	for prunable() {
+		if now := (place{in: j.lastSegment(), at: j.lastSegment().end}); settled != now {
+			if err := j.settleLocked(now.in, now.at); err != nil {
+				return err
+			}
+			settled = now
+			continue // the mutex was given up
+		}
 		if err := os.Remove(j.segments[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -315,7 +334,7 @@ func (j *Journal) Modified(n uint64) time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	b, err := j.read(place{p.in, p.at - headerBytes, headerBytes})
+	b, err := j.read(place{in: p.in, at: p.at - headerBytes, size: headerBytes})
 	if err != nil {
 		return time.Time{}
 	}
@@ -338,7 +357,10 @@ func (j *Journal) catchUp() error {
 	for {
 		s := j.lastSegment()
 		if s == nil {
-			return j.open()
+			if err := j.open(); err != nil || len(j.segments) == 0 {
+				return err
+			}
+			continue
 		}
 		info, err := s.file.Stat()
 		if err != nil {
@@ -347,37 +369,88 @@ func (j *Journal) catchUp() error {
 		if err := j.apply(s, info.Size(), false); err != nil {
 			return err
 		}
+		var next []uint64
 		if s.sealed {
-			switch next, err := j.after(s.number); {
-			case err != nil:
+			if next, err = j.after(s.number); err != nil {
 				return err
-			case len(next) > 0:
-				if err := j.load(next[0]); err != nil {
-					return err
-				}
-				continue
 			}
 		}
-		if !removed(info) {
+		switch {
+		case removed(info) || len(next) > 0 && next[0] != s.number+1:
+			j.reset()
+		case len(next) == 0:
 			return nil
+		default:
+			if err := j.load(next[0]); errors.Is(err, fs.ErrNotExist) {
+				j.reset()
+			} else if err != nil {
+				return err
+			}
 		}
-		j.reset() // the folder was removed by hand; there may be a new one
 	}
 }
 
-// open reads the journal from its beginning.
+// open reads the journal from its beginning: the last row of segments without a gap. What
+// is before a gap was removed, and has come back by a power cut or by a process that was
+// stopped while it made a segment.
 func (j *Journal) open() error {
-	numbers, err := j.after(0)
-	if err != nil {
-		return err
-	}
-	for _, n := range numbers {
-		if err := j.load(n); err != nil {
-			j.reset()
+	for {
+		if isPlain(j.path(1)) {
+			return ErrPlain
+		}
+		numbers, err := j.after(0)
+		if errors.Is(err, ErrPlain) {
+			// Whoever makes the first segment decides, for all who saw the folder before or
+			// after its files.
+			if err := j.folder.Make(j.path(1), newPlainPage()); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil || len(numbers) == 0 {
 			return err
 		}
+		first := len(numbers) - 1
+		for first > 0 && numbers[first-1] == numbers[first]-1 {
+			first--
+		}
+		if first > 0 {
+			if _, err := os.Lstat(j.path(numbers[first] - 1)); !errors.Is(err, fs.ErrNotExist) {
+				if err != nil {
+					return err
+				}
+				continue // it was made while the folder was read
+			}
+		}
+		if first < len(numbers)-1 {
+			// One that is complete ends in its seal.
+			if info, err := os.Lstat(j.path(numbers[first])); err == nil && info.Size() <= firstFrame {
+				first++
+			}
+		}
+		for _, n := range numbers[:first] {
+			_ = os.Remove(j.path(n)) // or it is skipped again
+		}
+		for _, n := range numbers[first:] {
+			if err = j.load(n); err != nil {
+				break
+			}
+		}
+		if err == nil && j.lastSegment().end == firstFrame {
+			// The same once more: one that was made again after the folder was read.
+			if numbers, err = j.after(j.lastSegment().number); err == nil && len(numbers) > 0 {
+				err = fs.ErrNotExist
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		j.reset()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// Removed meanwhile: look again.
 	}
-	return nil
 }
 
 // after lists the segments with numbers above n. ErrPlain if there are none but objects in
@@ -410,14 +483,24 @@ func (j *Journal) after(n uint64) (numbers []uint64, err error) {
 func (j *Journal) path(n uint64) string { return filepath.Join(j.dir, "~"+Name(n)) }
 
 // load opens the next segment and reads what is in it. The one before is complete, and
-// durable: its seal was synced before its successor was made.
+// durable: its seal was synced before its successor was made. fs.ErrNotExist if the segment is
+// gone, or may be another: segments are removed in their order, so that while the one before
+// is there, this one was not removed, and made again by a process that had been stopped
+// before it made it.
 func (j *Journal) load(n uint64) error {
 	s, err := openSegment(n, j.path(n))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // removed meanwhile; whoever asked looks again
-	}
 	if err != nil {
 		return err
+	}
+	if before := j.lastSegment(); before != nil {
+		info, err := before.file.Stat()
+		if err == nil && removed(info) {
+			err = fs.ErrNotExist
+		}
+		if err != nil {
+			s.close()
+			return err
+		}
 	}
 	info, err := s.file.Stat()
 	if err == nil && !s.readOnly {
@@ -428,24 +511,42 @@ func (j *Journal) load(n uint64) error {
 		return err
 	}
 	if before := j.lastSegment(); before != nil {
-		if before.number+1 != n {
-			// Those in between are gone, and so is everything in them and before.
-			for k := range j.index {
-				delete(j.index, k)
+		if !before.sealed { // the seal itself is damaged
+			if err := j.complete(before); err != nil {
+				s.close()
+				return err
 			}
-			j.segments = nil
 		}
-		before.close()
+		// Not by durable: a tear that the seal's writer saw too late to declare it void is none
+		// of what was told to be durable.
 		before.synced = before.end
+		before.close()
 	}
 	j.segments = append(j.segments, s)
 	clear(j.erased)
 	return j.apply(s, info.Size(), false)
 }
 
+// complete takes in all of a segment that has a successor.
+func (j *Journal) complete(s *segment) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	err = j.apply(s, info.Size(), true)
+	s.sealed = true
+	return err
+}
+
 // apply takes in the frames of s up to size. final says that a frame was written after that:
 // what is not valid before it never will be.
 func (j *Journal) apply(s *segment, size int64, final bool) error {
+	if size < s.told {
+		return fmt.Errorf("%s: %d bytes are left of %d that were durable", s.path, size, s.told)
+	}
+	if s.stuck == (stretch{s.end, size}) && !final {
+		return nil // nothing has come since
+	}
 	w := &window{file: s.file, size: size}
 	for s.end < size && !s.sealed {
 		h, headed, valid, err := s.frame(w, s.end)
@@ -456,32 +557,18 @@ func (j *Journal) apply(s *segment, size int64, final bool) error {
 			j.take(s, h)
 			continue
 		}
-		t := tear{stretch: stretch{s.end, size}, number: s.last + 1, body: stretch{s.end, size}}
-		limit, known := size, final || size <= s.told
-		if end := s.end + headerBytes + h.size; headed && end <= size {
-			// It is whole, and its body is not what it was. A shorter one may have been torn
-			// off, and another frame follow where its body should be.
-			t.number, t.body, limit, known = h.number, stretch{s.end + headerBytes, end}, end, true
-		}
-		next, ok, err := s.scan(w, s.end, limit)
+		t, ok, err := s.tearAt(w, h, headed, final)
 		if err != nil {
 			return err
 		}
-		if t.to = limit; ok {
-			t.to = next
-		} else if !known {
-			return nil // a write under way, as far as one can see
+		if !ok { // a write under way, as far as one can see
+			s.stuck = stretch{s.end, size}
+			break
 		}
-		t.body.to = min(t.body.to, t.to)
 		s.end = t.to
 		s.torn = append(s.torn, t)
 	}
-	switch {
-	case s.told <= s.synced || s.sealed:
-	case size < s.told: // its end was lost
-		s.torn = append(s.torn, tear{stretch: stretch{s.end, s.told}, number: s.last + 1, body: stretch{s.end, s.end}})
-		fallthrough
-	case s.end >= s.told:
+	if s.told > s.synced && s.end >= s.told {
 		j.durable(s, s.told)
 	}
 	return nil
@@ -509,8 +596,12 @@ func (j *Journal) take(s *segment, h header) {
 	at := s.end + headerBytes
 	s.end = at + h.size
 	for i := range s.torn {
-		if t := &s.torn[i]; t.voidedBy == 0 && t.from >= h.void.from && t.to <= h.void.to {
+		t := &s.torn[i]
+		if t.voidedBy == 0 && t.from >= h.void.from && t.to <= h.void.to {
 			t.voidedBy = s.end
+		}
+		if h.kind == create && !t.followed {
+			t.next, t.followed = h.number, true
 		}
 	}
 	j.durable(s, min(h.synced, at-headerBytes))
@@ -519,16 +610,18 @@ func (j *Journal) take(s *segment, h header) {
 	case seal:
 		s.sealed = true
 		return
+	case note:
+		return
 	case create:
 		s.last = h.number
-		if taken {
+		if taken && !old.guess {
 			return
 		}
 	case replace:
 		// A version in a segment that has been removed was moved on by the first frame that
 		// names it, or deleted: who lost to that did so within the same segment.
-		moved := h.old.segment < j.segments[0].number && !j.erased[h.number]
-		if taken && old.version() != h.old || !taken && !moved {
+		moved := h.old.segment < j.segments[0].number && !taken && !j.erased[h.number]
+		if (!taken || old.version() != h.old) && !moved && !j.damaged(h.old, h.number) {
 			return
 		}
 	}
@@ -541,15 +634,54 @@ func (j *Journal) take(s *segment, h header) {
 		return
 	}
 	s.live++
-	j.index[h.number] = place{s, at, h.size}
+	j.index[h.number] = place{in: s, at: at, size: h.size}
 }
 
-// show lets a damaged object be seen, unless there is another one in its place.
+// damaged says whether the frame of a version, which was there when another took its place,
+// cannot be read any more. Then nobody can know what it was, but what took its place did.
+func (j *Journal) damaged(v version, n uint64) bool {
+	for _, s := range j.segments {
+		if s.number == v.segment {
+			b, err := readAt(s.file, place{in: s, at: v.offset - headerBytes, size: headerBytes})
+			if err != nil {
+				return false
+			}
+			h, ok := decodeHeader(b, s.nonce)
+			if !ok || h.number != n {
+				return true
+			}
+			b, err = readAt(s.file, place{in: s, at: v.offset, size: h.size})
+			return err == nil && digestOf(b) != h.digest
+		}
+	}
+	return false
+}
+
+// show lets damaged objects be seen, unless there are others in their places: the one whose
+// header can be read, or those whose numbers are missing between the frames around. The
+// latter are guesses, which a frame that says otherwise ends.
 func (j *Journal) show(s *segment, t tear) {
-	if _, taken := j.index[t.number]; !taken {
+	p := place{in: s, at: t.body.from, size: t.body.to - t.body.from, guess: t.kind == 0}
+	last := t.number
+	if t.kind == 0 && t.followed {
+		if t.next <= t.number {
+			return // it was no object
+		}
+		last = min(t.next-1, t.number+uint64(t.to-t.from)/headerBytes)
+	}
+	for n := t.number; n <= last; n++ {
+		old, taken := j.index[n]
+		switch {
+		case t.kind > replace: // it made nothing
+			return
+		case taken && t.kind == replace && old.version() == t.old:
+			old.in.live--
+		case taken:
+			continue
+		}
 		s.live++
-		s.last = max(s.last, t.number)
-		j.index[t.number] = place{s, t.body.from, t.body.to - t.body.from}
+		s.last = max(s.last, n)
+		j.index[n] = p
 	}
 }
 
@@ -568,14 +700,26 @@ func (j *Journal) writable() (*segment, error) {
 		case s.readOnly:
 			return nil, &fs.PathError{Op: "append", Path: s.path, Err: fs.ErrPermission}
 		case s.sealed:
+			// All of it is durable before its successor is there, and says so.
 			if err := j.settleLocked(s, s.end); err != nil {
 				return nil, err
+			}
+			if s != j.lastSegment() {
+				continue // the mutex was given up
+			}
+			s.mark()
+			if err := j.sync(s.file); err != nil {
+				return nil, &fs.PathError{Op: "fdatasync", Path: s.path, Err: err}
 			}
 			if err := j.folder.Make(j.path(s.number+1), newFirstPage()); err != nil {
 				return nil, err
 			}
 		case s.end >= j.full:
-			if _, _, err := j.append(s, header{kind: seal, digest: digestOfNothing}, nil); err != nil {
+			h := header{kind: seal, digest: digestOfNothing}
+			if s.tears() > 1 { // a frame declares one of them void
+				h.kind = note
+			}
+			if _, _, err := j.append(s, h, nil); err != nil {
 				return nil, err
 			}
 		default:
@@ -605,7 +749,7 @@ func (j *Journal) append(s *segment, h header, body []byte) (mine place, counts 
 		return place{}, false, nil
 	}
 	j.take(s, h)
-	return place{s, from + headerBytes, h.size}, true, nil
+	return place{in: s, at: from + headerBytes, size: h.size}, true, nil
 }
 
 // settle makes sure that s is durable up to end.

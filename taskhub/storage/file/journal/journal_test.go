@@ -13,7 +13,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -388,27 +390,216 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
-// TestLostEndIsShown: a file that is shorter than it was known to be durable hides nothing.
-func TestLostEndIsShown(t *testing.T) {
+// TestLostEndStops: a file that is shorter than it was known to be durable is named, and
+// nothing is added to it.
+func TestLostEndStops(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
 	j := newJournal(t, dir)
 	mustCreate(t, j, 1, "one")
 	mustCreate(t, j, 2, "two")
 	j.Close()
-	if err := os.Truncate(lastFile(t, dir), firstFrame+headerBytes+3); err != nil {
+	path := lastFile(t, dir)
+	if err := os.Truncate(path, firstFrame+headerBytes+3); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		j = newJournal(t, dir)
-		if got := listed(t, j); !slices.Equal(got, []uint64{1, 2}) {
+	j = newJournal(t, dir)
+	_, get := j.Get(1)
+	_, list := j.List(0)
+	for _, err := range []error{get, list, j.Create(2, nil, digestOfNothing, ready)} {
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v, want an error that names %s", err, path)
+		}
+	}
+}
+
+// TestRemovedSegmentIsNotMadeAgain: a process is stopped right before it makes a segment,
+// which others make, fill, and remove meanwhile.
+func TestRemovedSegmentIsNotMadeAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	q := newJournal(t, dir)
+	q.full = firstFrame + 1
+	stopped := false
+	p := New(dir, stoppedFolder{before: func(path string) {
+		if stopped || filepath.Base(path) != "~"+Name(2) {
+			return
+		}
+		stopped = true
+		for n := uint64(2); n < 6; n++ {
+			mustCreate(t, q, n, "q")
+		}
+		for n := uint64(1); n < 5; n++ {
+			if err := q.Delete(n, ready); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}})
+	defer p.Close()
+	p.full = firstFrame + 1
+	mustCreate(t, p, 1, "one")
+	if err := p.Create(5, []byte("p"), digest([]byte("p")), ready); !errors.Is(err, ErrConflict) || !stopped {
+		t.Errorf("Create of what another has: %v, stopped: %v", err, stopped)
+	}
+	mustCreate(t, p, 7, "p")
+	for _, j := range []*Journal{p, q, newJournal(t, dir)} {
+		if got := listed(t, j); !slices.Equal(got, []uint64{5, 7}) {
 			t.Errorf("listed %v", got)
 		}
-		if b, err := j.Get(2); err != nil || len(b) != 0 {
+		if b, err := j.Get(5); string(b) != "q" {
 			t.Errorf("Get: %q, %v", b, err)
 		}
-		if err := j.Create(2, []byte("two"), digest([]byte("two")), ready); !errors.Is(err, ErrConflict) {
+	}
+}
+
+// stoppedFolder is a Folder whose process is stopped before it makes a file.
+type stoppedFolder struct {
+	plainFolder
+	before func(path string)
+}
+
+func (f stoppedFolder) Make(path string, body []byte) error {
+	f.before(path)
+	return f.plainFolder.Make(path, body)
+}
+
+// TestFrameUnderWayIsWaitedFor: what was torn off claims to be longer than what follows it so
+// far.
+func TestFrameUnderWayIsWaitedFor(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	j := newJournal(t, dir)
+	mustCreate(t, j, 1, "one")
+	reader := newJournal(t, dir)
+	torn := frameOf(t, dir, 2, bytes.Repeat([]byte("t"), 100_000), firstFrame)
+	appendRaw(t, lastFile(t, dir), torn[:8192])
+	whole := frameOf(t, dir, 3, bytes.Repeat([]byte("b"), 300_000), firstFrame)
+	appendRaw(t, lastFile(t, dir), whole[:200_000])
+	if got := listed(t, reader); !slices.Equal(got, []uint64{1}) {
+		t.Errorf("listed %v", got)
+	}
+	appendRaw(t, lastFile(t, dir), whole[200_000:])
+	for _, j := range []*Journal{reader, newJournal(t, dir)} {
+		if got := listed(t, j); !slices.Equal(got, []uint64{1, 3}) {
+			t.Errorf("listed %v", got)
+		}
+	}
+}
+
+// TestDamageToManyIsShown: a block of zeros over several frames hides none of them.
+func TestDamageToManyIsShown(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	j := newJournal(t, dir)
+	var want []uint64
+	for n := uint64(1); n < 40; n++ {
+		mustCreate(t, j, n, string(bytes.Repeat([]byte("x"), 200)))
+		want = append(want, n)
+	}
+	j.Close()
+	corrupt(t, lastFile(t, dir), func(b []byte) { clear(b[firstFrame+512 : firstFrame+512+2048]) })
+	j = newJournal(t, dir)
+	if got := listed(t, j); !slices.Equal(got, want) {
+		t.Errorf("listed %v", got)
+	}
+	mustCreate(t, j, 40, "goes on")
+}
+
+// TestDamageToOldVersions: what was replaced may be damaged, what took its place is there.
+func TestDamageToOldVersions(t *testing.T) {
+	for _, at := range []int{headerBytes + 2, 30} {
+		for victim := range 2 {
+			dir := filepath.Join(t.TempDir(), "log")
+			j := newJournal(t, dir)
+			mustCreate(t, j, 50, "v1-")
+			for _, v := range []string{"v2-", "v3-"} {
+				if err := j.Replace(50, func([]byte) bool { return true }, []byte(v), digest([]byte(v)), ready); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustCreate(t, j, 51, "end")
+			j.Close()
+			corrupt(t, lastFile(t, dir), func(b []byte) { b[firstFrame+victim*(headerBytes+3)+at] ^= 1 })
+			if b, err := newJournal(t, dir).Get(50); string(b) != "v3-" {
+				t.Errorf("damage in version %d at %d: %q, %v", victim+1, at, b, err)
+			}
+		}
+	}
+}
+
+// TestDamageBeforeASeal: the last frames of a segment are as safe as others, also from one who
+// seals it without having known them to be durable.
+func TestDamageBeforeASeal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	a, b := newJournal(t, dir), newJournal(t, dir)
+	mustCreate(t, a, 1, "one")
+	listed(t, b)
+	mustCreate(t, a, 2, "two")
+	b.full = firstFrame + 1
+	mustCreate(t, b, 3, "three")
+	for _, at := range []int{headerBytes + 3 + headerBytes + 1, headerBytes + 3 + 20} {
+		path := filepath.Join(dir, "~"+Name(1))
+		corrupt(t, path, func(raw []byte) { raw[firstFrame+at] ^= 1 })
+		j := newJournal(t, dir)
+		if got := listed(t, j); !slices.Equal(got, []uint64{1, 2, 3}) {
+			t.Errorf("listed %v", got)
+		}
+		if err := j.Create(2, nil, digestOfNothing, ready); !errors.Is(err, ErrConflict) {
 			t.Errorf("Create: %v, want ErrConflict", err)
 		}
+		corrupt(t, path, func(raw []byte) { raw[firstFrame+at] ^= 1 })
+	}
+}
+
+// TestMarkNeverFalls: one who knows less does not take back what another has told.
+func TestMarkNeverFalls(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	a, r := newJournal(t, dir), newJournal(t, dir)
+	mustCreate(t, a, 1, "one")
+	listed(t, r)
+	mustCreate(t, a, 2, "two")
+	mustCreate(t, a, 3, "thr")
+	listed(t, r)
+	a.Close()
+	r.Close()
+	corrupt(t, lastFile(t, dir), func(b []byte) { b[len(b)-1] ^= 1 })
+	if _, err := newJournal(t, dir).Get(3); err != nil {
+		t.Errorf("Get of what was acknowledged and is damaged: %v", err)
+	}
+}
+
+// TestPruneWaitsForTheNewVersion: a segment is not removed before what has taken the place
+// of something in it is durable.
+func TestPruneWaitsForTheNewVersion(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	j := newJournal(t, dir)
+	mustCreate(t, j, 1, "old")
+	j.full = firstFrame + 1
+	mustCreate(t, j, 2, "two") // in the next segment
+	j.full = 1 << 20
+	j.sync = func(*os.File) error { return syscall.EIO }
+	if err := j.Replace(1, func([]byte) bool { return true }, []byte("new"), digest([]byte("new")), ready); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("Replace: %v", err)
+	}
+	if err := j.Delete(2, ready); !errors.Is(err, syscall.EIO) {
+		t.Errorf("Delete: %v, want EIO", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "~"+Name(1))); err != nil {
+		t.Errorf("the segment of the old version: %v", err)
+	}
+}
+
+// corrupt changes a file in its place.
+func corrupt(t testing.TB, path string, change func([]byte)) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(b)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -430,6 +621,7 @@ func TestClosedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestPlainFolderStaysPlain: also when its last file is gone, and for those who look then.
 func TestPlainFolderStaysPlain(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, Name(1)), []byte("one"), 0o600); err != nil {
@@ -439,8 +631,16 @@ func TestPlainFolderStaysPlain(t *testing.T) {
 	if err := j.Create(2, nil, digestOfNothing, ready); !errors.Is(err, ErrPlain) {
 		t.Errorf("Create: %v, want ErrPlain", err)
 	}
-	if _, err := j.Get(1); !errors.Is(err, ErrPlain) {
-		t.Errorf("Get: %v, want ErrPlain", err)
+	if err := os.Remove(filepath.Join(dir, Name(1))); err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range []*Journal{j, newJournal(t, dir)} {
+		if _, err := j.Get(1); !errors.Is(err, ErrPlain) {
+			t.Errorf("Get: %v, want ErrPlain", err)
+		}
+		if err := j.Create(2, nil, digestOfNothing, ready); !errors.Is(err, ErrPlain) {
+			t.Errorf("Create: %v, want ErrPlain", err)
+		}
 	}
 }
 
@@ -530,7 +730,7 @@ func FuzzSegment(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		copy(page[8:], newPageFor(nonce))
+		page = append(newPageFor(nonce), page[firstFrame:]...)
 		if err := os.WriteFile(path, append(page[:firstFrame], tail...), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -554,9 +754,62 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
-// newPageFor is nonce and checksum of a first page.
+// newPageFor is a first page with that nonce.
 func newPageFor(nonce [8]byte) []byte {
 	b := newFirstPage()
 	copy(b[8:], nonce[:])
-	return appendCRC(b[:16])[8:]
+	appendCRC(b[:16])
+	return b
+}
+
+// TestOwnersExclude: whoever creates a number has it alone until it deletes it, while segments
+// are sealed and removed all the time.
+func TestOwnersExclude(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	const numbers, owners, rounds = 5, 6, 150
+	var holders [numbers]atomic.Int32
+	var wg sync.WaitGroup
+	handles := []*Journal{newJournal(t, dir), newJournal(t, dir), newJournal(t, dir)}
+	for k, j := range handles {
+		j.full = firstFrame + 500 + int64(k)*700
+	}
+	for o := range owners {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(o), 7))
+			j := handles[o%len(handles)]
+			for round := range rounds {
+				n := rnd.Uint64N(numbers)
+				body := fmt.Sprintf("%d of %d", round, o)
+				switch err := j.Create(n, []byte(body), digest([]byte(body)), ready); {
+				case errors.Is(err, ErrConflict):
+					continue
+				case err != nil:
+					t.Error(err)
+					return
+				}
+				if holders[n].Add(1) != 1 {
+					t.Errorf("two own %d", n)
+				}
+				next := body + " replaced"
+				is := func(b []byte) bool { return string(b) == body }
+				if err := j.Replace(n, is, []byte(next), digest([]byte(next)), ready); err != nil {
+					t.Errorf("Replace of what is ours: %v", err)
+				}
+				if b, err := handles[rnd.IntN(len(handles))].Get(n); err != nil || string(b) != next {
+					t.Errorf("Get of what is ours: %q, %v", b, err)
+				}
+				holders[n].Add(-1)
+				if err := j.Delete(n, ready); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if names, _ := filepath.Glob(filepath.Join(dir, "~*")); len(names) > 2 {
+		t.Errorf("%d segments are left for no object", len(names))
+	}
+	if got := listed(t, newJournal(t, dir)); len(got) > 0 {
+		t.Errorf("listed %v", got)
+	}
 }

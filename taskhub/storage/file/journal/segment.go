@@ -24,7 +24,10 @@ const (
 	markBytes  = 12
 )
 
-var segmentMagic = []byte{0xff, 'D', 'S', '1'}
+var (
+	segmentMagic = []byte{0xff, 'D', 'S', '1'}
+	plainMagic   = []byte{0xff, 'D', 'P', '1'} // of a segment that says that there is no journal
+)
 
 // Bounds of a segment.
 const (
@@ -51,7 +54,8 @@ type segment struct {
 	live   int // objects that are there
 	room   int64
 
-	synced  int64 // what is before it is durable
+	stuck   stretch // where no frame was found, and the size then
+	synced  int64   // what is before it is durable
 	torn    []tear
 	syncing bool
 	suspect bool  // pages may be clean and not on disk: write again, then sync
@@ -63,7 +67,11 @@ type segment struct {
 // tear is a stretch without a valid frame, of which it is not known that it was durable.
 type tear struct {
 	stretch
-	number   uint64 // of the object that would have been there
+	kind     kind    // of a frame whose header can be read; 0: there is none
+	old      version // of that frame
+	number   uint64  // of that frame; without one, the number after the object before it
+	next     uint64  // without one: of the first object after it
+	followed bool    // next is known
 	body     stretch
 	voidedBy int64 // end of the frame that declares it void; 0: none has
 }
@@ -78,9 +86,36 @@ func newFirstPage() []byte {
 	return b
 }
 
+// newPlainPage is the first segment of a folder without a journal.
+func newPlainPage() []byte {
+	b := newFirstPage()
+	copy(b, plainMagic)
+	return b
+}
+
+// isPlain says whether the segment at path is one of newPlainPage.
+func isPlain(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false // who opens it hears why
+	}
+	defer f.Close()
+	b := make([]byte, len(plainMagic))
+	_, err = io.ReadFull(f, b)
+	return err == nil && bytes.Equal(b, plainMagic)
+}
+
 func putMark(b []byte, synced int64) {
 	binary.BigEndian.PutUint64(b, uint64(synced))
 	appendCRC(b[:8])
+}
+
+// getMark is what the first page says, 0 if that cannot be read.
+func getMark(b []byte) int64 {
+	if crc32.Checksum(b[:8], castagnoli) != binary.BigEndian.Uint32(b[8:]) {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b))
 }
 
 func appendCRC(b []byte) []byte {
@@ -111,10 +146,8 @@ func openSegment(number uint64, path string) (*segment, error) {
 		return nil, fmt.Errorf("%s: the first page of a journal is damaged", path)
 	}
 	s.nonce = [8]byte(page[8:])
-	if m := page[markOffset : markOffset+markBytes]; crc32.Checksum(m[:8], castagnoli) == binary.BigEndian.Uint32(m[8:]) {
-		s.marked = int64(binary.BigEndian.Uint64(m))
-		s.told = s.marked
-	}
+	s.marked = getMark(page[markOffset : markOffset+markBytes])
+	s.told = s.marked
 	s.suspect = true // a sync that failed before this open leaves no trace
 	return s, nil
 }
@@ -198,6 +231,48 @@ func (s *segment) scan(w *window, off, limit int64) (next int64, ok bool, err er
 	return 0, false, nil
 }
 
+// tearAt is the stretch at the end of what is applied that holds no valid frame; ok is false
+// while that may be a write under way: it is not when a valid frame follows, since appends
+// come one after the other, when final says that one does, or when it was durable once.
+func (s *segment) tearAt(w *window, h header, headed, final bool) (t tear, ok bool, err error) {
+	t = tear{stretch: stretch{s.end, w.size}, number: s.last + 1, body: stretch{s.end, w.size}}
+	limit := w.size
+	if s.end < s.told && s.told < w.size {
+		limit = s.told // what comes after it is another matter
+	}
+	if end := s.end + headerBytes + h.size; headed && end <= w.size {
+		// All of it is there, and the body is not what it was. A shorter one may have been torn
+		// off, and another frame follow where its body should be.
+		t.kind, t.old, t.number = h.kind, h.old, h.number
+		t.body, limit = stretch{s.end + headerBytes, end}, end
+	}
+	next, found, err := s.scan(w, s.end, limit)
+	if err != nil {
+		return t, false, err
+	}
+	switch {
+	case found:
+		limit = next
+	case final || limit <= s.told:
+	default:
+		if _, found, err = s.scan(w, limit-1, w.size); !found || err != nil {
+			return t, false, err
+		}
+	}
+	t.to, t.body.to = limit, min(t.body.to, limit)
+	return t, true, nil
+}
+
+// tears is how many tears are to be declared void.
+func (s *segment) tears() (n int) {
+	for _, t := range s.torn {
+		if t.voidedBy == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // raise notes that all up to end is durable, except that nothing beyond a tear is said to be
 // before the frame that declares it void is.
 func (s *segment) raise(end int64) {
@@ -247,12 +322,19 @@ func (s *segment) writeAgain() error {
 	return err
 }
 
-// mark tells in the first page what is durable. Not synced: the next sync takes it along.
+// mark tells in the first page what is durable, unless somebody has told more. Not synced: the
+// next sync takes it along.
 func (s *segment) mark() {
-	if s.file == nil || s.tail == nil || s.marked == s.synced {
+	if s.file == nil || s.readOnly || s.marked >= s.synced {
 		return
 	}
 	var b [markBytes]byte
+	if _, err := s.file.ReadAt(b[:], markOffset); err != nil {
+		return
+	}
+	if s.marked = getMark(b[:]); s.marked >= s.synced {
+		return
+	}
 	putMark(b[:], s.synced)
 	if _, err := s.file.WriteAt(b[:], markOffset); err == nil {
 		s.marked = s.synced
