@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,37 @@ func TestCorruptLogRecord(t *testing.T) {
 		endChildren(t, h, "a")
 		h.Stop(t)
 	})
+}
+
+// TestCorruptFileOfALog: on files the records share a file. One flipped bit on the disk parks the
+// partition and names the record, a lost end names the file; put back as it was, nothing is
+// lost.
+func TestCorruptFileOfALog(t *testing.T) {
+	t.Parallel()
+	r, _ := damagedHub(t, hosttest.File())
+	segments := r.Glob(".durafunc/store/*/p/00/log/~*")
+	if len(segments) != 1 {
+		t.Skipf("the log is in %q", segments)
+	}
+	path := segments[0]
+	good, err := os.ReadFile(path)
+	must(t, err)
+	for name, bad := range map[string][]byte{"log/0": flipped(bytes.Clone(good)), path: good[:len(good)/2]} {
+		must(t, os.WriteFile(path, bad, 0o600))
+		h := r.Start(t)
+		untilParked(t, h, name)
+		h.Stop(t)
+		now, err := os.ReadFile(path)
+		must(t, err)
+		const records = 4096 // the first page notes what is durable
+		if !bytes.Equal(now[records:len(bad)], bad[records:]) {
+			t.Error("the bytes of the damaged file were changed")
+		}
+	}
+	must(t, os.WriteFile(path, good, 0o600))
+	h := r.Start(t)
+	endChildren(t, h, "a")
+	h.Stop(t)
 }
 
 func readRoot(t *testing.T, store storage.Store) partition.Root {

@@ -82,7 +82,7 @@ func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte
 				return err
 			}
 			return guard.Await(ctx) // ours from an earlier attempt: the same holds
-		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey):
+		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey), errors.Is(err, storage.ErrDamaged):
 			return err
 		case errors.Is(err, storage.ErrExpired):
 			// This attempt came too late. One before it may have been in time.
@@ -131,7 +131,7 @@ func Fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key stri
 		actx, cancel := s.WithTimeout(ctx, 4*attemptTimeout)
 		b, _, err := store.Get(actx, key)
 		cancel()
-		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrInvalidKey) {
+		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrInvalidKey) || errors.Is(err, storage.ErrDamaged) {
 			return b, err
 		}
 		if err := Pause(ctx, s, attempt, err); err != nil {
@@ -198,7 +198,7 @@ func (l *Log) Tail(ctx context.Context, after uint64) iter.Seq2[Slot, error] {
 		for next := after + 1; ; {
 			keys, err := l.list(ctx, next)
 			if err != nil {
-				yield(Slot{}, err)
+				yield(Slot{Key: l.Prefix}, err)
 				return
 			}
 			for len(keys) > 0 {
@@ -251,6 +251,9 @@ func (l *Log) list(ctx context.Context, next uint64) ([]string, error) {
 		cancel()
 		if failed == nil {
 			return keys, nil
+		}
+		if errors.Is(failed, storage.ErrDamaged) {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, failed)
 		}
 		if err := Pause(ctx, l.Sched, attempt, failed); err != nil {
 			return nil, err

@@ -33,7 +33,7 @@ type Entry struct {
 // write that returned before it began, listings included. Methods may be called
 // concurrently, never retry by themselves, and do not keep body.
 //
-// Errors: ErrNotFound, ErrConflict, ErrDenied, ErrInvalidKey and ErrTooLarge are
+// Errors: ErrNotFound, ErrConflict, ErrDenied, ErrInvalidKey, ErrTooLarge and ErrDamaged are
 // verdicts. Any other error of Create or Replace leaves the outcome unknown: the
 // write was applied, will be applied later, or never is. It is resolved by sending
 // the same bytes again until nil or ErrConflict, and only then by reading
@@ -75,6 +75,9 @@ var (
 	ErrInvalidKey = errors.New("invalid key")
 	// ErrTooLarge means that the body exceeds MaxObject; nothing was sent.
 	ErrTooLarge = errors.New("object too large")
+	// ErrDamaged means that the store cannot tell what it has there, and that asking again
+	// does not help. Its message names the file.
+	ErrDamaged = errors.New("damaged")
 )
 
 // MaxObject is the largest body in bytes, the biggest payload plus its frame.

@@ -56,6 +56,8 @@ func settled(err error) (plain bool, _ error) {
 		return true, nil
 	case errors.Is(err, journal.ErrConflict):
 		return false, storage.ErrConflict
+	case errors.Is(err, journal.ErrDamaged):
+		return false, fmt.Errorf("%w: %w", storage.ErrDamaged, err)
 	}
 	return false, verdict(err)
 }

@@ -20,6 +20,8 @@ var (
 	// ErrPlain means that the folder had objects as files of their own before it could have a
 	// journal: it stays so, and its first segment says that.
 	ErrPlain = errors.New("the folder has no journal")
+	// ErrDamaged means that a segment cannot be read, or has lost its end. The message names it.
+	ErrDamaged = errors.New("a journal is damaged")
 )
 
 // nameDigits is the length of a number in a name.
@@ -542,7 +544,7 @@ func (j *Journal) complete(s *segment) error {
 // what is not valid before it never will be.
 func (j *Journal) apply(s *segment, size int64, final bool) error {
 	if size < s.told {
-		return fmt.Errorf("%s: %d bytes are left of %d that were durable", s.path, size, s.told)
+		return fmt.Errorf("%w: %s: %d bytes are left of %d that were durable", ErrDamaged, s.path, size, s.told)
 	}
 	if s.stuck == (stretch{s.end, size}) && !final {
 		return nil // nothing has come since

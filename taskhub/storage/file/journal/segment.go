@@ -139,13 +139,21 @@ func openSegment(number uint64, path string) (*segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := make([]byte, firstFrame)
-	if _, err := io.ReadFull(io.NewSectionReader(s.file, 0, firstFrame), page); err != nil ||
-		!bytes.HasPrefix(page, segmentMagic) || crc32.Checksum(page[:16], castagnoli) != binary.BigEndian.Uint32(page[16:]) {
+	page := make([]byte, firstFrame+headerBytes)
+	n, err := s.file.ReadAt(page, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.close()
-		return nil, fmt.Errorf("%s: the first page of a journal is damaged", path)
+		return nil, err
 	}
 	s.nonce = [8]byte(page[8:])
+	if n < firstFrame || !bytes.HasPrefix(page, segmentMagic) || crc32.Checksum(page[:16], castagnoli) != binary.BigEndian.Uint32(page[16:]) {
+		first := page[firstFrame:] // which has the nonce too
+		s.nonce = [8]byte(first[8:])
+		if _, ok := decodeHeader(first, s.nonce); !ok {
+			s.close()
+			return nil, fmt.Errorf("%w: %s: its first page", ErrDamaged, path)
+		}
+	}
 	s.marked = getMark(page[markOffset : markOffset+markBytes])
 	s.told = s.marked
 	s.suspect = true // a sync that failed before this open leaves no trace
