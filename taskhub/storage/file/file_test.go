@@ -39,6 +39,9 @@ func TestStore(t *testing.T) {
 }
 
 func TestStoreWithoutUnnamedFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs on several handles")
+	}
 	storagetest.Run(t, func(t *testing.T) storage.Store {
 		s := open(t, t.TempDir())
 		s.RefuseUnnamed()

@@ -18,6 +18,9 @@ import (
 )
 
 func TestStoreOnUnknownFileSystem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs on several handles")
+	}
 	storagetest.Run(t, func(t *testing.T) storage.Store {
 		s := open(t, t.TempDir())
 		s.KnowNothing()

@@ -77,6 +77,9 @@ func (s numbered) List(ctx context.Context, prefix, after string) iter.Seq2[stor
 }
 
 func TestStoreOfNumbers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs on several handles")
+	}
 	storagetest.Run(t, func(t *testing.T) storage.Store { return numbered{open(t, t.TempDir())} })
 }
 

@@ -101,7 +101,11 @@ func listed(t testing.TB, j *Journal) (numbers []uint64) {
 // TestHandlesAgree runs random operations on three handles, which share nothing but the
 // files, while processes die in the middle of writes; a map says what is right.
 func TestHandlesAgree(t *testing.T) {
-	for seed := range uint64(30) {
+	seeds := uint64(30)
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			dir := filepath.Join(t.TempDir(), "log")
