@@ -195,13 +195,13 @@ func (j *Journal) put(h header, is func([]byte) bool, body []byte, ready func() 
 		found, taken := j.index[h.number]
 		if taken != (h.kind == replace) {
 			j.mu.Unlock()
-			return j.conflict(found)
+			return j.conflict(h.number)
 		}
 		if h.kind == replace {
 			j.mu.Unlock()
 			b, err := j.read(found)
 			if err == nil && !is(b) {
-				return j.conflict(found)
+				return j.conflict(h.number)
 			}
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, os.ErrClosed) {
 				return err
@@ -225,24 +225,35 @@ func (j *Journal) put(h header, is func([]byte) bool, body []byte, ready func() 
 			continue // the segment was sealed before it
 		}
 		won := j.index[h.number] == mine
-		found = j.index[h.number]
 		j.mu.Unlock()
 		if !won {
-			return j.conflict(found)
+			return j.conflict(h.number)
 		}
 		return j.settle(s, mine.at+mine.size)
 	}
 }
 
-// conflict is ErrConflict once what stands there is durable: it may be the caller's own, of
-// an attempt whose sync failed.
-func (j *Journal) conflict(found place) error {
-	if found.in != nil {
-		if err := j.settle(found.in, found.at+found.size); err != nil {
+// conflict is ErrConflict once what stands at n is durable: it may be the caller's own, of an
+// attempt whose sync failed.
+func (j *Journal) conflict(n uint64) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for {
+		if err := j.catchUp(); err != nil {
+			return err
+		}
+		p, ok := j.index[n]
+		if !ok {
+			return ErrConflict // with what was deleted meanwhile
+		}
+		err := j.settleLocked(p.in, p.at+p.size)
+		switch {
+		case err == nil:
+			return ErrConflict
+		case !errors.Is(err, os.ErrClosed):
 			return err
 		}
 	}
-	return ErrConflict
 }
 
 // Delete removes an object; that it is not there is no error. ready is as for Create.
@@ -282,11 +293,12 @@ func (j *Journal) prune() error {
 	var settled place
 	for prunable() {
 		if now := (place{in: j.lastSegment(), at: j.lastSegment().end}); settled != now {
-			if err := j.settleLocked(now.in, now.at); err != nil {
+			err := j.settleLocked(now.in, now.at) // which gives up the mutex
+			if now.in == j.lastSegment() && err != nil {
 				return err
 			}
 			settled = now
-			continue // the mutex was given up
+			continue
 		}
 		if err := os.Remove(j.segments[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -703,11 +715,12 @@ func (j *Journal) writable() (*segment, error) {
 			return nil, &fs.PathError{Op: "append", Path: s.path, Err: fs.ErrPermission}
 		case s.sealed:
 			// All of it is durable before its successor is there, and says so.
-			if err := j.settleLocked(s, s.end); err != nil {
-				return nil, err
-			}
+			err := j.settleLocked(s, s.end) // which gives up the mutex
 			if s != j.lastSegment() {
-				continue // the mutex was given up
+				continue // others went on, or closed it
+			}
+			if err != nil {
+				return nil, err
 			}
 			s.mark()
 			if err := j.sync(s.file); err != nil {
