@@ -29,7 +29,7 @@ func TestFeatures(t *testing.T) {
 		{"purge", purge},
 		{"child id conflict", childConflict},
 		{"start of a live id", startConflict},
-		{"large payload", func(t *testing.T, h *hosttest.Host) { largePayload(t, h, 20<<20) }},
+		{"large payload", func(t *testing.T, h *hosttest.Host) { largePayload(t, h, large(20<<20)) }},
 		{"input that the client sends", largeInput},
 		{"bad requests", badRequests},
 	}

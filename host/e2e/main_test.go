@@ -26,3 +26,11 @@ func deployed(t *testing.T, s hosttest.Store, pkg string, settings map[string]an
 	r.Deploy("app", hosttest.App(t, pkg))
 	return r
 }
+
+// large is a size, or an eighth of it for the race detector, which watches every byte.
+func large(bytes int) int {
+	if testing.Short() {
+		return bytes / 8
+	}
+	return bytes
+}

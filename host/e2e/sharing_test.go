@@ -167,7 +167,7 @@ func listAndPurge(t *testing.T, hosts []*hosttest.Host) {
 // event, and reads them as an output, each through another host, two of which are not the
 // owner.
 func largeAnywhere(t *testing.T, hosts []*hosttest.Host) {
-	id, text := idFor(t), strings.Repeat("y", 17<<20)
+	id, text := idFor(t), strings.Repeat("y", large(17<<20))
 	body := `"` + text + `"`
 	hosts[0].StartInstance(t, "Child", id, body)
 	hosts[1].Raise(t, id, "Go", body)
