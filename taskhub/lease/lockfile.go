@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // LockFile is a file that a process holds locked for its life, so that another one on
@@ -13,6 +14,9 @@ type LockFile struct {
 	f    *os.File
 	path string
 }
+
+// lookers bounds how often a new lock waits for one who looks at it.
+const lookers = 20
 
 // HoldLock creates and locks the file dir/<name>.lock.
 func HoldLock(dir, name string) (*LockFile, error) {
@@ -27,7 +31,12 @@ func HoldLock(dir, name string) (*LockFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock file: %w", err)
 	}
-	if err := tryLock(f); err != nil {
+	err = tryLock(f)
+	for tries := 0; err != nil && tries < lookers; tries++ {
+		time.Sleep(5 * time.Millisecond) // somebody looks whether it is Abandoned
+		err = tryLock(f)
+	}
+	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("lock file %s: %w", path, err)
 	}
@@ -56,8 +65,8 @@ func Abandoned(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer func() { _ = f.Close() }() // gives up the lock, if it was had
-	return tryLock(f) == nil
+	defer func() { _ = f.Close() }() // ends the look
+	return look(f) == nil
 }
 
 // MachineID tells machines, and boots of one machine, apart; "" when it cannot.

@@ -1,8 +1,11 @@
 package lease_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/durafunc/durafunc/taskhub/lease"
@@ -35,6 +38,53 @@ func TestLockFileProvesDeath(t *testing.T) {
 		t.Fatalf("after a release: %v", err)
 	}
 	_ = again.Release()
+}
+
+// TestLockBesideLookers: hosts that start together look at each other's lock files before
+// these are held.
+func TestLockBesideLookers(t *testing.T) {
+	dir := t.TempDir()
+	var over atomic.Bool
+	var lookers sync.WaitGroup
+	lookers.Go(func() {
+		for !over.Load() {
+			paths, _ := filepath.Glob(filepath.Join(dir, "*.lock"))
+			for _, path := range paths {
+				lease.Abandoned(path)
+			}
+		}
+	})
+	for n := range 500 {
+		lock, err := lease.HoldLock(dir, fmt.Sprint(n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lock.Release(); err != nil {
+			t.Error(err)
+		}
+	}
+	over.Store(true)
+	lookers.Wait()
+}
+
+// TestManyLook: two hosts that find a third one dead at the same time must both see it.
+func TestManyLook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "host.lock")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var lookers sync.WaitGroup
+	for range 4 {
+		lookers.Go(func() {
+			for range 2000 {
+				if !lease.Abandoned(path) {
+					t.Error("one who looks passes for a holder")
+					return
+				}
+			}
+		})
+	}
+	lookers.Wait()
 }
 
 func TestAFileThatNobodyHoldsIsAbandoned(t *testing.T) {

@@ -81,7 +81,8 @@ func newProbe(store storage.Store, prefix string) *probe {
 	return p
 }
 
-func (p *probe) key(name string) string { return p.prefix + "/" + name }
+// key is in the folder of all probes, so that on files none leaves an empty one behind.
+func (p *probe) key(name string) string { return p.prefix + "-" + name }
 
 // unfit is the error about the store; what completes "the store ...".
 func (p *probe) unfit(what string, args ...any) error {
