@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"runtime"
 	"syscall"
@@ -27,23 +28,40 @@ func (s *Store) numbered(key string) (*journal.Journal, uint64) {
 // maxJournals bounds the journals kept open. A hub has one a partition.
 const maxJournals = 256
 
+// openJournal is a journal, and when it was last asked for, in requests for any.
+type openJournal struct {
+	*journal.Journal
+	used int64
+}
+
 // journal is the journal of a folder, which may have none.
 func (s *Store) journal(dir string) *journal.Journal {
 	s.journalsMu.Lock()
 	defer s.journalsMu.Unlock()
+	s.journalsUsed++
 	j := s.journals[dir]
 	if j == nil {
 		if len(s.journals) >= maxJournals {
-			for other, victim := range s.journals {
-				victim.Close() // whoever uses it opens it again
-				delete(s.journals, other)
-				break
-			}
+			s.closeIdlest()
 		}
-		j = journal.New(dir, folder{s})
+		j = &openJournal{Journal: journal.New(dir, folder{s})}
 		s.journals[dir] = j
 	}
-	return j
+	j.used = s.journalsUsed
+	return j.Journal
+}
+
+// closeIdlest closes the journal that nobody has asked for the longest. One who still uses it
+// opens it again; a write that waits for the disk then does not learn what came of it.
+func (s *Store) closeIdlest() {
+	idlest, used := "", int64(math.MaxInt64)
+	for dir, j := range s.journals {
+		if j.used < used {
+			idlest, used = dir, j.used
+		}
+	}
+	s.journals[idlest].Close()
+	delete(s.journals, idlest)
 }
 
 // settled maps the errors of a journal. plain says that it holds nothing: the folder has

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -135,4 +136,38 @@ func TestPlainNumbersStay(t *testing.T) {
 	if got := keys(t, s); len(got) != 2 {
 		t.Errorf("listed %q", got)
 	}
+}
+
+// TestManyFolders: more journals than are kept open, and a log that is written all the time.
+func TestManyFolders(t *testing.T) {
+	s := open(t, t.TempDir())
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := s.Create(t.Context(), fmt.Sprintf("busy/%020d", n), []byte("x")); err != nil {
+				t.Errorf("record %d of the busy log: %v", n, err)
+				return
+			}
+		}
+	})
+	const folders = 400
+	key := func(n int) string { return fmt.Sprintf("idle/%d/%020d", n, 1) }
+	for n := range folders {
+		if _, err := s.Create(t.Context(), key(n), []byte(key(n))); err != nil {
+			t.Errorf("%s: %v", key(n), err)
+		}
+	}
+	for n := range folders {
+		if b, _, err := s.Get(t.Context(), key(n)); err != nil || string(b) != key(n) {
+			t.Errorf("%s is %q, %v", key(n), b, err)
+		}
+	}
+	close(stop)
+	writer.Wait()
 }

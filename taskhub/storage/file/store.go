@@ -45,7 +45,6 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/storage"
-	"github.com/durafunc/durafunc/taskhub/storage/file/journal"
 )
 
 const (
@@ -70,8 +69,9 @@ type Store struct {
 	noUnnamed  atomic.Bool   // this file system refuses O_TMPFILE
 	tmpCounter atomic.Uint64 // makes names in ~tmp unique within the process
 
-	journalsMu sync.Mutex
-	journals   map[string]*journal.Journal // by folder
+	journalsMu   sync.Mutex
+	journals     map[string]*openJournal // by folder
+	journalsUsed int64                   // how often one was asked for
 }
 
 var _ storage.Store = (*Store)(nil)
@@ -84,7 +84,7 @@ func Open(dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("file: open %s: %w", dir, err)
 	}
-	s := &Store{root: root, journals: map[string]*journal.Journal{}}
+	s := &Store{root: root, journals: map[string]*openJournal{}}
 	s.dirs.open = make(map[string]*dirHandle)
 	for i := range s.locks {
 		s.locks[i].init(filepath.Join(root, lockDir, fmt.Sprintf("%02x", i)))
