@@ -1,11 +1,11 @@
 package lease
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
 // LockFile is a file that a process holds locked for its life, so that another one on
@@ -15,32 +15,39 @@ type LockFile struct {
 	path string
 }
 
-// lookers bounds how often a new lock waits for one who looks at it.
-const lookers = 20
-
-// HoldLock creates and locks the file dir/<name>.lock.
+// HoldLock creates and locks the file dir/<name>.lock. It has another name until it is locked,
+// so that nobody ever takes it for abandoned. No two callers may use one name at once.
 func HoldLock(dir, name string) (*LockFile, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("lock file: %w", err)
-	}
 	path, err := filepath.Abs(filepath.Join(dir, name+".lock"))
 	if err != nil {
 		return nil, fmt.Errorf("lock file: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("lock file: %w", err)
-	}
-	err = tryLock(f)
-	for tries := 0; err != nil && tries < lookers; tries++ {
-		time.Sleep(5 * time.Millisecond) // somebody looks whether it is Abandoned
-		err = tryLock(f)
-	}
-	if err != nil {
-		_ = f.Close()
+	l := &LockFile{path: path}
+	if err := l.hold(); err != nil {
 		return nil, fmt.Errorf("lock file %s: %w", path, err)
 	}
-	return &LockFile{f: f, path: path}, nil
+	return l, nil
+}
+
+func (l *LockFile) hold() error {
+	if _, err := os.Stat(l.path); err == nil && !Abandoned(l.path) {
+		return errors.New("another process holds it")
+	}
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
+		return err
+	}
+	var err error
+	unlocked := l.path + ".new"
+	if l.f, err = os.OpenFile(unlocked, os.O_CREATE|os.O_RDWR, 0o644); err != nil {
+		return err
+	}
+	if err = tryLock(l.f); err == nil {
+		err = os.Rename(unlocked, l.path)
+	}
+	if err != nil {
+		return errors.Join(err, l.f.Close(), os.Remove(unlocked))
+	}
+	return nil
 }
 
 // Path is the file's absolute path.
