@@ -105,7 +105,7 @@ func printStatus(out io.Writer, s *taskhub.HubStatus) error {
 	for _, p := range s.Partitions {
 		owner := short(p.Owner)
 		switch {
-		case p.Problem != "":
+		case owner == "" && p.Problem != "":
 			owner = "(unknown)"
 		case owner == "":
 			owner = "(none)"

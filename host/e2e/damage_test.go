@@ -10,13 +10,13 @@ import (
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
-// named checks that hub status and hub verify name a damaged object.
-func named(t *testing.T, r *hosttest.Root, key string) {
+// named checks that hub status and hub verify say what is damaged.
+func named(t *testing.T, r *hosttest.Root, what string) {
 	t.Helper()
 	for verb, code := range map[string]int{"status": 0, "verify": 1} {
 		got := r.Run(t, "hub", verb)
-		if got.Code != code || !strings.Contains(got.Stdout, key+": damaged") {
-			t.Errorf("hub %s: exit code %d, want %d, and %s\n%s%s", verb, got.Code, code, key, got.Stdout, got.Stderr)
+		if got.Code != code || !strings.Contains(got.Stdout, what) {
+			t.Errorf("hub %s: exit code %d, want %d, and %s\n%s%s", verb, got.Code, code, what, got.Stdout, got.Stderr)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func TestCorruptRoot(t *testing.T) {
 		good := overwrite(t, store, key, flipped)
 		h := r.Start(t)
 		untilParked(t, h, key)
-		named(t, r, key)
+		named(t, r, key+": damaged")
 		if !strings.Contains(h.Log(), "corrupt object "+key) {
 			t.Errorf("the log does not name %s:\n%s", key, h.Tail(20))
 		}
@@ -67,7 +67,7 @@ func TestCorruptSession(t *testing.T) {
 		r, store := damagedHub(t, s.With("leaseDuration", shortLease.String()))
 		key := keys(t, store, "session/")[0]
 		overwrite(t, store, key, flipped)
-		named(t, r, key)
+		named(t, r, key+": damaged")
 		h := r.Start(t)
 		untilServed(t, h)
 		if !strings.Contains(h.Log(), "session cannot be read") || !strings.Contains(h.Log(), key) {

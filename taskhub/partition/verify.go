@@ -10,6 +10,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
 // Report is what Verify found out about one partition.
@@ -138,7 +139,7 @@ type Status struct {
 	LogFirst   uint64     `json:"logFirst"`   // slots that are there
 	LogLast    uint64     `json:"logLast"`
 	LogRecords int        `json:"logRecords"`
-	// Problem says what is wrong with the root; nothing is known but the log then.
+	// Problem says what is wrong with the root, of which nothing is known then, or the log.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -164,7 +165,10 @@ func ReadStatus(ctx context.Context, cfg Config) (*Status, error) {
 		}
 	}
 	slots, err := cfg.log().Slots(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, storage.ErrDamaged):
+		s.Problem = err.Error()
+	case err != nil:
 		return nil, err
 	}
 	if s.LogRecords = len(slots); s.LogRecords > 0 {

@@ -75,10 +75,15 @@ func settled(err error) (plain bool, _ error) {
 	case errors.Is(err, journal.ErrConflict):
 		return false, storage.ErrConflict
 	case errors.Is(err, journal.ErrDamaged):
-		return false, fmt.Errorf("%w: %w", storage.ErrDamaged, err)
+		return false, damaged{err}
 	}
 	return false, verdict(err)
 }
+
+// damaged is a storage.ErrDamaged.
+type damaged struct{ error }
+
+func (damaged) Is(target error) bool { return target == storage.ErrDamaged }
 
 // folder makes the files of journals.
 type folder struct{ s *Store }

@@ -18,16 +18,17 @@
 //
 // What is durable. A write is acknowledged after fdatasync. Until then it can be seen by
 // others, but whoever does sees to that sync before relying on it. Each frame says up to
-// where its segment was durable when it was written, and the segment's first page says it too
-// a moment after the last write. By that, a stretch without a valid frame is told:
+// where its segment was durable when it was written, and marks in the segment's first page say
+// it too, some milliseconds after the last write. By that, a stretch without a valid frame is
+// told:
 //
 //   - beyond it: torn by a crash or a power cut, never acknowledged, and void. The next frame
-//     declares it void, since later ones will say that all before them is durable.
-//   - within it: an object that was acknowledged and is damaged. It is shown, with its bytes
-//     as they are, so that whoever reads it sees damage and not absence.
+//     declares it void, since later ones will say that all before them is durable. A seal
+//     counts only if every torn stretch before it has been declared void.
+//   - within it: something that was acknowledged is damaged. The journal answers nothing then,
+//     until the file is put back: what is lost may be an object, a newer version, a deletion
+//     or who won a race, and a wrong answer about any of these is worse than none.
 //   - at the end of the file: perhaps a write under way; it is looked at again later.
-//
-// The numbers that a stretch hid are those missing between the frames around it.
 //
 // A deletion is not synced, and a segment is removed when it is the oldest and nothing in it
 // is left. A process that was stopped before it made a segment may make it when others have

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,8 +21,9 @@ var (
 	// ErrPlain means that the folder had objects as files of their own before it could have a
 	// journal: it stays so, and its first segment says that.
 	ErrPlain = errors.New("the folder has no journal")
-	// ErrDamaged means that a segment cannot be read, or has lost its end. The message names it.
-	ErrDamaged = errors.New("a journal is damaged")
+	// ErrDamaged means that something which was durable is not what was written: the journal
+	// answers nothing then. The message names the file and the bytes.
+	ErrDamaged = errors.New("damaged")
 )
 
 // nameDigits is the length of a number in a name.
@@ -66,15 +68,15 @@ type Journal struct {
 	segments []*segment // in order; empty: not opened, or there is none
 	index    map[uint64]place
 	erased   map[uint64]bool // in the last segment
+	plain    bool            // the folder was found to have none: it will have none
 	buf      []byte
 }
 
 // place is where an object's body stands.
 type place struct {
-	in    *segment
-	at    int64
-	size  int64
-	guess bool // something stood there that cannot be read, perhaps this object
+	in   *segment
+	at   int64
+	size int64
 }
 
 func (p place) version() version { return version{p.in.number, p.at} }
@@ -105,7 +107,7 @@ func (j *Journal) Close() {
 func (j *Journal) reset() {
 	if len(j.segments) > 0 {
 		s := j.segments[len(j.segments)-1]
-		s.mark()
+		s.tell()
 		s.close()
 	}
 	j.segments = nil
@@ -164,6 +166,9 @@ func readAt(file *os.File, p place) ([]byte, error) {
 	}
 	b := make([]byte, p.size)
 	_, err := file.ReadAt(b, p.at)
+	if errors.Is(err, io.EOF) {
+		err = fs.ErrNotExist // removed, and made again by one who had been stopped
+	}
 	return b, err
 }
 
@@ -190,6 +195,9 @@ func (j *Journal) put(h header, is func([]byte) bool, body []byte, ready func() 
 		s, err := j.writable()
 		if err != nil {
 			j.mu.Unlock()
+			if u := (unmarked{}); errors.As(err, &u) {
+				return u.error
+			}
 			return err
 		}
 		found, taken := j.index[h.number]
@@ -290,17 +298,16 @@ func (j *Journal) Delete(n uint64, ready func() error) error {
 // place of something in them must be durable first.
 func (j *Journal) prune() error {
 	prunable := func() bool { return len(j.segments) > 1 && j.segments[0].live == 0 }
-	var settled place
 	for prunable() {
-		if now := (place{in: j.lastSegment(), at: j.lastSegment().end}); settled != now {
-			err := j.settleLocked(now.in, now.at) // which gives up the mutex
-			if now.in == j.lastSegment() && err != nil {
-				return err
-			}
-			settled = now
+		oldest, last := j.segments[0], j.lastSegment()
+		err := j.settleLocked(last, last.end) // which gives up the mutex
+		switch {
+		case last == j.lastSegment() && err != nil:
+			return err
+		case err != nil || !prunable() || j.segments[0] != oldest:
 			continue
 		}
-		if err := os.Remove(j.segments[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		j.segments = j.segments[1:]
@@ -404,12 +411,13 @@ func (j *Journal) catchUp() error {
 	}
 }
 
-// open reads the journal from its beginning: the last row of segments without a gap. What
-// is before a gap was removed, and has come back by a power cut or by a process that was
-// stopped while it made a segment.
+// open reads the journal from its beginning: the last row of segments without a gap. Empty
+// ones before it were made by processes that had been stopped before they made them.
 func (j *Journal) open() error {
 	for {
-		if isPlain(j.path(1)) {
+		if plain, err := j.isPlain(); err != nil {
+			return err
+		} else if plain {
 			return ErrPlain
 		}
 		numbers, err := j.after(0)
@@ -417,35 +425,21 @@ func (j *Journal) open() error {
 			// Whoever makes the first segment decides, for all who saw the folder before or
 			// after its files.
 			if err := j.folder.Make(j.path(1), newPlainPage()); err != nil {
-				return err
+				return unmarked{err}
 			}
 			continue
 		}
 		if err != nil || len(numbers) == 0 {
 			return err
 		}
-		first := len(numbers) - 1
-		for first > 0 && numbers[first-1] == numbers[first]-1 {
-			first--
+		row, again, err := j.row(numbers)
+		if err != nil {
+			return err
 		}
-		if first > 0 {
-			if _, err := os.Lstat(j.path(numbers[first] - 1)); !errors.Is(err, fs.ErrNotExist) {
-				if err != nil {
-					return err
-				}
-				continue // it was made while the folder was read
-			}
+		if again {
+			continue
 		}
-		if first < len(numbers)-1 {
-			// One that is complete ends in its seal.
-			if info, err := os.Lstat(j.path(numbers[first])); err == nil && info.Size() <= firstFrame {
-				first++
-			}
-		}
-		for _, n := range numbers[:first] {
-			_ = os.Remove(j.path(n)) // or it is skipped again
-		}
-		for _, n := range numbers[first:] {
+		for _, n := range row {
 			if err = j.load(n); err != nil {
 				break
 			}
@@ -466,6 +460,70 @@ func (j *Journal) open() error {
 		// Removed meanwhile: look again.
 	}
 }
+
+// isPlain says whether the first segment says that the folder has no journal. One that was made
+// when there was a journal already, by a process that had been stopped, is removed.
+func (j *Journal) isPlain() (bool, error) {
+	if !isPlain(j.path(1)) {
+		return false, nil
+	}
+	if j.plain {
+		return true, nil
+	}
+	later, err := j.after(1)
+	if err != nil {
+		return false, err
+	}
+	if j.plain = len(later) == 0; j.plain {
+		return true, nil
+	}
+	return false, j.remove(1)
+}
+
+// row is the part of a listing that is the journal. again says that the folder has changed
+// meanwhile.
+func (j *Journal) row(numbers []uint64) (row []uint64, again bool, err error) {
+	first := len(numbers) - 1
+	for first > 0 && numbers[first-1] == numbers[first]-1 {
+		first--
+	}
+	gap := numbers[first] - 1
+	if first > 0 {
+		if _, err := os.Lstat(j.path(gap)); !errors.Is(err, fs.ErrNotExist) {
+			return nil, true, err // it was made while the folder was read
+		}
+	}
+	for i, n := range numbers[:len(numbers)-1] {
+		switch empty, err := neverUsed(j.path(n)); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, true, nil
+		case err != nil:
+			return nil, false, err
+		case !empty && i < first:
+			return nil, false, fmt.Errorf("%w: %s is missing", ErrDamaged, j.path(gap))
+		case !empty: // one that is complete ends in its seal
+			return numbers[i:], false, nil
+		}
+		if err := j.remove(n); err != nil {
+			return nil, false, err
+		}
+	}
+	return numbers[len(numbers)-1:], false, nil
+}
+
+// remove removes a segment that is none.
+func (j *Journal) remove(n uint64) error {
+	if err := os.Remove(j.path(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// unmarked is an ErrPlain of a folder in which that cannot be noted: one may read there, and
+// not write, since another may make it a journal.
+type unmarked struct{ error }
+
+func (unmarked) Is(target error) bool { return target == ErrPlain }
 
 // after lists the segments with numbers above n. ErrPlain if there are none but objects in
 // files of their own.
@@ -525,15 +583,11 @@ func (j *Journal) load(n uint64) error {
 		return err
 	}
 	if before := j.lastSegment(); before != nil {
-		if !before.sealed { // the seal itself is damaged
-			if err := j.complete(before); err != nil {
-				s.close()
-				return err
-			}
+		if err := j.complete(before); err != nil {
+			s.close()
+			return err
 		}
-		// Not by durable: a tear that the seal's writer saw too late to declare it void is none
-		// of what was told to be durable.
-		before.synced = before.end
+		before.synced, before.torn = before.end, nil
 		before.close()
 	}
 	j.segments = append(j.segments, s)
@@ -543,37 +597,51 @@ func (j *Journal) load(n uint64) error {
 
 // complete takes in all of a segment that has a successor.
 func (j *Journal) complete(s *segment) error {
+	if s.sealed {
+		return nil
+	}
 	info, err := s.file.Stat()
 	if err != nil {
 		return err
 	}
-	err = j.apply(s, info.Size(), true)
-	s.sealed = true
-	return err
+	if err := j.apply(s, info.Size(), true); err != nil || s.sealed {
+		return err
+	}
+	if s.end == firstFrame {
+		return fs.ErrNotExist // made again by one who had been stopped
+	}
+	// What is damaged keeps the seal from counting, or is the seal.
+	at := stretch{s.end, info.Size()}
+	if s.tears() > 0 {
+		at = s.toVoid()
+	}
+	return s.damaged(at)
 }
 
 // apply takes in the frames of s up to size. final says that a frame was written after that:
-// what is not valid before it never will be.
+// what is not valid before it never will be. After an ErrDamaged the journal has been reset.
 func (j *Journal) apply(s *segment, size int64, final bool) error {
 	if size < s.told {
-		return fmt.Errorf("%w: %s: %d bytes are left of %d that were durable", ErrDamaged, s.path, size, s.told)
+		return j.lost(fmt.Errorf("%w: %s: %d bytes are left of %d that were durable", ErrDamaged, s.path, size, s.told))
 	}
 	if s.stuck == (stretch{s.end, size}) && !final {
 		return nil // nothing has come since
 	}
 	w := &window{file: s.file, size: size}
 	for s.end < size && !s.sealed {
-		h, headed, valid, err := s.frame(w, s.end)
+		h, valid, err := s.frame(w, s.end)
 		if err != nil {
 			return err
 		}
 		if valid {
-			j.take(s, h)
+			if err := j.take(s, h); err != nil {
+				return j.lost(err)
+			}
 			continue
 		}
-		t, ok, err := s.tearAt(w, h, headed, final)
+		t, ok, err := s.tearAt(w, final)
 		if err != nil {
-			return err
+			return j.lost(err)
 		}
 		if !ok { // a write under way, as far as one can see
 			s.stuck = stretch{s.end, size}
@@ -582,61 +650,51 @@ func (j *Journal) apply(s *segment, size int64, final bool) error {
 		s.end = t.to
 		s.torn = append(s.torn, t)
 	}
-	if s.told > s.synced && s.end >= s.told {
-		j.durable(s, s.told)
+	if s.end >= s.told {
+		return j.lost(s.durable(s.told))
 	}
 	return nil
 }
 
-// durable notes that others know s to be durable up to end, and that all which declares
-// something before it void has been applied. A tear that nothing has declared void is then
-// damage to what was acknowledged.
-func (j *Journal) durable(s *segment, end int64) {
-	if end <= s.synced {
-		return
+// lost resets the journal after an error: what it holds may be half of the truth.
+func (j *Journal) lost(err error) error {
+	if err != nil {
+		j.reset()
 	}
-	s.torn = slices.DeleteFunc(s.torn, func(t tear) bool {
-		if t.voidedBy == 0 && t.to <= end {
-			j.show(s, t)
-			return true
-		}
-		return t.voidedBy != 0 && t.voidedBy <= end
-	})
-	s.synced = end
+	return err
 }
 
 // take applies the frame at the end of what is applied.
-func (j *Journal) take(s *segment, h header) {
+func (j *Journal) take(s *segment, h header) error {
 	at := s.end + headerBytes
 	s.end = at + h.size
 	for i := range s.torn {
-		t := &s.torn[i]
-		if t.voidedBy == 0 && t.from >= h.void.from && t.to <= h.void.to {
+		if t := &s.torn[i]; t.voidedBy == 0 && t.stretch == h.void {
 			t.voidedBy = s.end
 		}
-		if h.kind == create && !t.followed {
-			t.next, t.followed = h.number, true
-		}
 	}
-	j.durable(s, min(h.synced, at-headerBytes))
+	if err := s.durable(min(h.synced, at-headerBytes)); err != nil {
+		return err
+	}
 	old, taken := j.index[h.number]
 	switch h.kind {
 	case seal:
-		s.sealed = true
-		return
+		// One whose writer did not see every tear is none: so a tear that nothing declares void
+		// before a seal that counts is damage.
+		s.sealed = s.tears() == 0
+		return nil
 	case note:
-		return
+		return nil
 	case create:
-		s.last = h.number
-		if taken && !old.guess {
-			return
+		if taken {
+			return nil
 		}
 	case replace:
 		// A version in a segment that has been removed was moved on by the first frame that
 		// names it, or deleted: who lost to that did so within the same segment.
 		moved := h.old.segment < j.segments[0].number && !taken && !j.erased[h.number]
-		if (!taken || old.version() != h.old) && !moved && !j.damaged(h.old, h.number) {
-			return
+		if (!taken || old.version() != h.old) && !moved {
+			return nil
 		}
 	}
 	if taken {
@@ -645,58 +703,11 @@ func (j *Journal) take(s *segment, h header) {
 	if h.kind == erase {
 		delete(j.index, h.number)
 		j.erased[h.number] = true
-		return
+		return nil
 	}
 	s.live++
 	j.index[h.number] = place{in: s, at: at, size: h.size}
-}
-
-// damaged says whether the frame of a version, which was there when another took its place,
-// cannot be read any more. Then nobody can know what it was, but what took its place did.
-func (j *Journal) damaged(v version, n uint64) bool {
-	for _, s := range j.segments {
-		if s.number == v.segment {
-			b, err := readAt(s.file, place{in: s, at: v.offset - headerBytes, size: headerBytes})
-			if err != nil {
-				return false
-			}
-			h, ok := decodeHeader(b, s.nonce)
-			if !ok || h.number != n {
-				return true
-			}
-			b, err = readAt(s.file, place{in: s, at: v.offset, size: h.size})
-			return err == nil && digestOf(b) != h.digest
-		}
-	}
-	return false
-}
-
-// show lets damaged objects be seen, unless there are others in their places: the one whose
-// header can be read, or those whose numbers are missing between the frames around. The
-// latter are guesses, which a frame that says otherwise ends.
-func (j *Journal) show(s *segment, t tear) {
-	p := place{in: s, at: t.body.from, size: t.body.to - t.body.from, guess: t.kind == 0}
-	last := t.number
-	if t.kind == 0 && t.followed {
-		if t.next <= t.number {
-			return // it was no object
-		}
-		last = min(t.next-1, t.number+uint64(t.to-t.from)/headerBytes)
-	}
-	for n := t.number; n <= last; n++ {
-		old, taken := j.index[n]
-		switch {
-		case t.kind > replace: // it made nothing
-			return
-		case taken && t.kind == replace && old.version() == t.old:
-			old.in.live--
-		case taken:
-			continue
-		}
-		s.live++
-		s.last = max(s.last, n)
-		j.index[n] = p
-	}
+	return nil
 }
 
 // writable is the segment to append to, caught up with. Mutex held.
@@ -722,8 +733,9 @@ func (j *Journal) writable() (*segment, error) {
 			if err != nil {
 				return nil, err
 			}
-			s.mark()
+			s.tell()
 			if err := j.sync(s.file); err != nil {
+				s.suspect, s.marked = true, 0
 				return nil, &fs.PathError{Op: "fdatasync", Path: s.path, Err: err}
 			}
 			if err := j.folder.Make(j.path(s.number+1), newFirstPage()); err != nil {
@@ -763,7 +775,9 @@ func (j *Journal) append(s *segment, h header, body []byte) (mine place, counts 
 	if s.sealed {
 		return place{}, false, nil
 	}
-	j.take(s, h)
+	if err := j.take(s, h); err != nil {
+		return place{}, false, j.lost(err)
+	}
 	return place{in: s, at: from + headerBytes, size: h.size}, true, nil
 }
 
@@ -778,7 +792,7 @@ func (j *Journal) settle(s *segment, end int64) error {
 // One sync at a time: the kernel tells a failure once, and all that waited are concerned.
 // One who may not write gets what there is: nothing that it does rests on it.
 func (j *Journal) settleLocked(s *segment, end int64) error {
-	for s.syncing {
+	for s.syncing && s.synced < end {
 		j.synced.Wait()
 	}
 	switch {
@@ -789,7 +803,9 @@ func (j *Journal) settleLocked(s *segment, end int64) error {
 	}
 	again, all := s.suspect, s.end
 	if again {
-		if err := s.writeAgain(); err != nil {
+		if err := s.writeAgain(); errors.Is(err, errLost) {
+			return j.lost(&fs.PathError{Op: "fdatasync", Path: s.path, Err: err})
+		} else if err != nil {
 			return err
 		}
 	}
@@ -826,6 +842,6 @@ func (j *Journal) markSoon(s *segment) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		s.marking = false
-		s.mark()
+		s.tell()
 	})
 }

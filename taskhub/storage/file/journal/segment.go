@@ -10,18 +10,21 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"os"
 	"slices"
 	"syscall"
 )
 
-// The first page of a segment: magic, 4 zero bytes, nonce, and a CRC-32C of these; at
-// markOffset up to where the segment is known to be durable, with a CRC-32C of its own.
-// Frames follow.
+// The first page of a segment: magic, 4 zero bytes, nonce, and a CRC-32C of these; from
+// markOffset on marks, each of which says up to where the segment is durable, with a CRC-32C of
+// its own. Who opens the segment draws a mark and writes no other one: a process that was
+// stopped in between takes back nothing that others have told. Frames follow.
 const (
 	firstFrame = 4096
 	markOffset = 512
-	markBytes  = 12
+	markBytes  = 16
+	marks      = (firstFrame - markOffset) / markBytes
 )
 
 var (
@@ -48,8 +51,7 @@ type segment struct {
 	tail     *os.File // to append
 	readOnly bool
 
-	end    int64  // frames before it are applied
-	last   uint64 // number of the last object written before end
+	end    int64 // frames before it are applied
 	sealed bool
 	live   int // objects that are there
 	room   int64
@@ -59,7 +61,8 @@ type segment struct {
 	torn    []tear
 	syncing bool
 	suspect bool  // pages may be clean and not on disk: write again, then sync
-	told    int64 // synced, as the first page said when it was opened
+	told    int64 // up to where it is durable, as the first page said when it was opened
+	mark    int64 // where ours is
 	marked  int64 // synced, as the first page says now
 	marking bool  // it is about to be told again
 }
@@ -67,12 +70,6 @@ type segment struct {
 // tear is a stretch without a valid frame, of which it is not known that it was durable.
 type tear struct {
 	stretch
-	kind     kind    // of a frame whose header can be read; 0: there is none
-	old      version // of that frame
-	number   uint64  // of that frame; without one, the number after the object before it
-	next     uint64  // without one: of the first object after it
-	followed bool    // next is known
-	body     stretch
 	voidedBy int64 // end of the frame that declares it void; 0: none has
 }
 
@@ -82,7 +79,6 @@ func newFirstPage() []byte {
 	copy(b, segmentMagic)
 	_, _ = rand.Read(b[8:16]) // never fails
 	appendCRC(b[:16])
-	putMark(b[markOffset:], firstFrame)
 	return b
 }
 
@@ -105,17 +101,14 @@ func isPlain(path string) bool {
 	return err == nil && bytes.Equal(b, plainMagic)
 }
 
-func putMark(b []byte, synced int64) {
-	binary.BigEndian.PutUint64(b, uint64(synced))
-	appendCRC(b[:8])
-}
-
-// getMark is what the first page says, 0 if that cannot be read.
-func getMark(b []byte) int64 {
-	if crc32.Checksum(b[:8], castagnoli) != binary.BigEndian.Uint32(b[8:]) {
-		return 0
+// told is what the marks of a first page say, 0 if there are none.
+func told(page []byte) (synced int64) {
+	for b := range slices.Chunk(page[markOffset:firstFrame], markBytes) {
+		if crc32.Checksum(b[:8], castagnoli) == binary.BigEndian.Uint32(b[8:]) {
+			synced = max(synced, int64(binary.BigEndian.Uint64(b)))
+		}
 	}
-	return int64(binary.BigEndian.Uint64(b))
+	return synced
 }
 
 func appendCRC(b []byte) []byte {
@@ -125,7 +118,7 @@ func appendCRC(b []byte) []byte {
 // openSegment opens a segment and reads its first page. The error is fs.ErrNotExist when
 // there is none.
 func openSegment(number uint64, path string) (*segment, error) {
-	s := &segment{number: number, path: path, end: firstFrame, synced: firstFrame, marked: firstFrame}
+	s := &segment{number: number, path: path, end: firstFrame, synced: firstFrame}
 	var err error
 	s.file, err = os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
@@ -154,10 +147,29 @@ func openSegment(number uint64, path string) (*segment, error) {
 			return nil, fmt.Errorf("%w: %s: its first page", ErrDamaged, path)
 		}
 	}
-	s.marked = getMark(page[markOffset : markOffset+markBytes])
-	s.told = s.marked
+	s.told = told(page)
+	s.marked = max(s.told, firstFrame)
+	s.mark = markOffset + markBytes*mathrand.Int64N(marks)
 	s.suspect = true // a sync that failed before this open leaves no trace
 	return s, nil
+}
+
+// neverUsed says whether the segment at path has no frame, and never had one that was durable.
+func neverUsed(path string) (bool, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size() > firstFrame {
+		return false, err
+	}
+	page := make([]byte, firstFrame)
+	if _, err := f.ReadAt(page, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return told(page) <= firstFrame, nil
 }
 
 func (s *segment) close() {
@@ -193,28 +205,28 @@ func (w *window) bytes(off int64, n int) ([]byte, error) {
 	return w.buf[off-w.at:][:n], nil
 }
 
-// frame looks for a valid frame at off: headed if its header is one.
-func (s *segment) frame(w *window, off int64) (h header, headed, valid bool, err error) {
+// frame looks for a valid frame at off.
+func (s *segment) frame(w *window, off int64) (h header, valid bool, err error) {
 	if w.size-off < headerBytes {
-		return h, false, false, nil
+		return h, false, nil
 	}
 	b, err := w.bytes(off, headerBytes)
 	if err != nil {
-		return h, false, false, err
+		return h, false, err
 	}
-	if h, headed = decodeHeader(b, s.nonce); !headed || off+headerBytes+h.size > w.size {
-		return h, headed, false, nil
+	if h, valid = decodeHeader(b, s.nonce); !valid || off+headerBytes+h.size > w.size {
+		return h, false, nil
 	}
 	sum := sha256.New()
 	for at, rest := off+headerBytes, h.size; rest > 0; {
 		n := min(rest, windowBytes)
 		if b, err = w.bytes(at, int(n)); err != nil {
-			return h, true, false, err
+			return h, false, err
 		}
 		sum.Write(b)
 		at, rest = at+n, rest-n
 	}
-	return h, true, Digest(sum.Sum(nil)) == h.digest, nil
+	return h, Digest(sum.Sum(nil)) == h.digest, nil
 }
 
 // scan is where the next valid frame after off begins, before limit; ok is false if there
@@ -231,7 +243,7 @@ func (s *segment) scan(w *window, off, limit int64) (next int64, ok bool, err er
 			continue
 		}
 		off += int64(at)
-		if _, _, valid, err := s.frame(w, off); valid || err != nil {
+		if _, valid, err := s.frame(w, off); valid || err != nil {
 			return off, valid, err
 		}
 		off++
@@ -241,34 +253,30 @@ func (s *segment) scan(w *window, off, limit int64) (next int64, ok bool, err er
 
 // tearAt is the stretch at the end of what is applied that holds no valid frame; ok is false
 // while that may be a write under way: it is not when a valid frame follows, since appends
-// come one after the other, when final says that one does, or when it was durable once.
-func (s *segment) tearAt(w *window, h header, headed, final bool) (t tear, ok bool, err error) {
-	t = tear{stretch: stretch{s.end, w.size}, number: s.last + 1, body: stretch{s.end, w.size}}
+// come one after the other, or when final says that one does. ErrDamaged if it was durable once.
+func (s *segment) tearAt(w *window, final bool) (t tear, ok bool, err error) {
 	limit := w.size
-	if s.end < s.told && s.told < w.size {
-		limit = s.told // what comes after it is another matter
-	}
-	if end := s.end + headerBytes + h.size; headed && end <= w.size {
-		// All of it is there, and the body is not what it was. A shorter one may have been torn
-		// off, and another frame follow where its body should be.
-		t.kind, t.old, t.number = h.kind, h.old, h.number
-		t.body, limit = stretch{s.end + headerBytes, end}, end
+	if s.end < s.told {
+		limit = s.told // what declares it void is before that
 	}
 	next, found, err := s.scan(w, s.end, limit)
-	if err != nil {
-		return t, false, err
-	}
 	switch {
+	case err != nil:
+		return t, false, err
 	case found:
-		limit = next
-	case final || limit <= s.told:
-	default:
-		if _, found, err = s.scan(w, limit-1, w.size); !found || err != nil {
-			return t, false, err
-		}
+		return tear{stretch: stretch{s.end, next}}, true, nil
+	case s.end < s.told:
+		return t, false, s.damaged(stretch{s.end, s.told})
 	}
-	t.to, t.body.to = limit, min(t.body.to, limit)
-	return t, true, nil
+	return tear{stretch: stretch{s.end, w.size}}, final, nil
+}
+
+// damaged is the ErrDamaged about a stretch.
+func (s *segment) damaged(at stretch) error {
+	if at.from == at.to {
+		return fmt.Errorf("%w: %s: something is missing after its %d bytes; put back the file as it was", ErrDamaged, s.path, at.to)
+	}
+	return fmt.Errorf("%w: %s: bytes %d to %d are not what was written there; put back the file as it was", ErrDamaged, s.path, at.from, at.to)
 }
 
 // tears is how many tears are to be declared void.
@@ -289,6 +297,23 @@ func (s *segment) raise(end int64) {
 		end = min(end, t.from)
 	}
 	s.synced = max(s.synced, end)
+}
+
+// durable notes that others know the segment to be durable up to end, and that all which
+// declares something before it void has been applied. A tear that nothing has declared void is
+// then an ErrDamaged.
+func (s *segment) durable(end int64) error {
+	if end <= s.synced {
+		return nil
+	}
+	for _, t := range s.torn {
+		if t.voidedBy == 0 && t.from < end {
+			return s.damaged(t.stretch)
+		}
+	}
+	s.torn = slices.DeleteFunc(s.torn, func(t tear) bool { return t.voidedBy != 0 && t.voidedBy <= end })
+	s.synced = end
+	return nil
 }
 
 // toVoid is the next tear to be declared void, zero if there is none.
@@ -319,32 +344,45 @@ func (s *segment) write(b []byte) (from int64, err error) {
 	return to - int64(len(b)), err
 }
 
+// errLost means that what was appended did not get to the disk, and is not in memory any more.
+var errLost = errors.New("what was written is lost")
+
 // writeAgain writes what may not be on disk in its place once more: after a sync that failed
-// the kernel takes its pages for clean, and another sync would succeed without writing.
+// the kernel takes its pages for clean, and another sync would succeed without writing. It may
+// also drop them: errLost if frames are not there any more.
 func (s *segment) writeAgain() error {
 	b := make([]byte, s.end-s.synced)
 	if _, err := s.file.ReadAt(b, s.synced); err != nil {
 		return err
 	}
+	w := &window{file: bytes.NewReader(b), size: int64(len(b))}
+	for at := int64(0); at < w.size; {
+		if i := slices.IndexFunc(s.torn, func(t tear) bool { return t.from == s.synced+at }); i >= 0 {
+			at += s.torn[i].to - s.torn[i].from
+			continue
+		}
+		h, valid, err := s.frame(w, at)
+		if err != nil {
+			return err
+		}
+		if !valid {
+			return errLost
+		}
+		at += headerBytes + h.size
+	}
 	_, err := s.file.WriteAt(b, s.synced)
 	return err
 }
 
-// mark tells in the first page what is durable, unless somebody has told more. Not synced: the
-// next sync takes it along.
-func (s *segment) mark() {
+// tell writes our mark. Not synced: the next sync takes it along.
+func (s *segment) tell() {
 	if s.file == nil || s.readOnly || s.marked >= s.synced {
 		return
 	}
 	var b [markBytes]byte
-	if _, err := s.file.ReadAt(b[:], markOffset); err != nil {
-		return
-	}
-	if s.marked = getMark(b[:]); s.marked >= s.synced {
-		return
-	}
-	putMark(b[:], s.synced)
-	if _, err := s.file.WriteAt(b[:], markOffset); err == nil {
+	binary.BigEndian.PutUint64(b[:], uint64(s.synced))
+	appendCRC(b[:8])
+	if _, err := s.file.WriteAt(b[:], s.mark); err == nil {
 		s.marked = s.synced
 	}
 }
