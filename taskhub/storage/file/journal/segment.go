@@ -2,8 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,22 +12,6 @@ import (
 	"os"
 	"slices"
 	"syscall"
-)
-
-// The first page of a segment: magic, 4 zero bytes, nonce, and a CRC-32C of these; from
-// markOffset on marks, each of which says up to where the segment is durable, with a CRC-32C of
-// its own. Who opens the segment draws a mark and writes no other one: a process that was
-// stopped in between takes back nothing that others have told. Frames follow.
-const (
-	firstFrame = 4096
-	markOffset = 512
-	markBytes  = 16
-	marks      = (firstFrame - markOffset) / markBytes
-)
-
-var (
-	segmentMagic = []byte{0xff, 'D', 'S', '1'}
-	plainMagic   = []byte{0xff, 'D', 'P', '1'} // of a segment that says that there is no journal
 )
 
 // Bounds of a segment.
@@ -73,48 +55,6 @@ type tear struct {
 	voidedBy int64 // end of the frame that declares it void; 0: none has
 }
 
-// newFirstPage is the first page of a new segment.
-func newFirstPage() []byte {
-	b := make([]byte, firstFrame)
-	copy(b, segmentMagic)
-	_, _ = rand.Read(b[8:16]) // never fails
-	appendCRC(b[:16])
-	return b
-}
-
-// newPlainPage is the first segment of a folder without a journal.
-func newPlainPage() []byte {
-	b := newFirstPage()
-	copy(b, plainMagic)
-	return b
-}
-
-// isPlain says whether the segment at path is one of newPlainPage.
-func isPlain(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false // who opens it hears why
-	}
-	defer f.Close()
-	b := make([]byte, len(plainMagic))
-	_, err = io.ReadFull(f, b)
-	return err == nil && bytes.Equal(b, plainMagic)
-}
-
-// told is what the marks of a first page say, 0 if there are none.
-func told(page []byte) (synced int64) {
-	for b := range slices.Chunk(page[markOffset:firstFrame], markBytes) {
-		if crc32.Checksum(b[:8], castagnoli) == binary.BigEndian.Uint32(b[8:]) {
-			synced = max(synced, int64(binary.BigEndian.Uint64(b)))
-		}
-	}
-	return synced
-}
-
-func appendCRC(b []byte) []byte {
-	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-}
-
 // openSegment opens a segment and reads its first page. The error is fs.ErrNotExist when
 // there is none.
 func openSegment(number uint64, path string) (*segment, error) {
@@ -154,24 +94,6 @@ func openSegment(number uint64, path string) (*segment, error) {
 	return s, nil
 }
 
-// neverUsed says whether the segment at path has no frame, and never had one that was durable.
-func neverUsed(path string) (bool, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil || info.Size() > firstFrame {
-		return false, err
-	}
-	page := make([]byte, firstFrame)
-	if _, err := f.ReadAt(page, 0); err != nil && !errors.Is(err, io.EOF) {
-		return false, err
-	}
-	return told(page) <= firstFrame, nil
-}
-
 func (s *segment) close() {
 	for _, f := range []*os.File{s.file, s.tail} {
 		if f != nil {
@@ -179,96 +101,6 @@ func (s *segment) close() {
 		}
 	}
 	s.file, s.tail = nil, nil
-}
-
-// window reads a file in pieces that hold many frames.
-type window struct {
-	file io.ReaderAt
-	size int64 // of the file
-	at   int64
-	buf  []byte
-}
-
-const windowBytes = 256 << 10
-
-// bytes returns n bytes at off, which must lie within size. They are good until the next call.
-func (w *window) bytes(off int64, n int) ([]byte, error) {
-	if off < w.at || off+int64(n) > w.at+int64(len(w.buf)) {
-		want := int(min(w.size-off, max(int64(n), windowBytes)))
-		w.buf = slices.Grow(w.buf[:0], want)[:want]
-		w.at = off
-		if _, err := w.file.ReadAt(w.buf, off); err != nil {
-			w.buf = w.buf[:0]
-			return nil, err
-		}
-	}
-	return w.buf[off-w.at:][:n], nil
-}
-
-// frame looks for a valid frame at off.
-func (s *segment) frame(w *window, off int64) (h header, valid bool, err error) {
-	if w.size-off < headerBytes {
-		return h, false, nil
-	}
-	b, err := w.bytes(off, headerBytes)
-	if err != nil {
-		return h, false, err
-	}
-	if h, valid = decodeHeader(b, s.nonce); !valid || off+headerBytes+h.size > w.size {
-		return h, false, nil
-	}
-	sum := sha256.New()
-	for at, rest := off+headerBytes, h.size; rest > 0; {
-		n := min(rest, windowBytes)
-		if b, err = w.bytes(at, int(n)); err != nil {
-			return h, false, err
-		}
-		sum.Write(b)
-		at, rest = at+n, rest-n
-	}
-	return h, Digest(sum.Sum(nil)) == h.digest, nil
-}
-
-// scan is where the next valid frame after off begins, before limit; ok is false if there
-// is none.
-func (s *segment) scan(w *window, off, limit int64) (next int64, ok bool, err error) {
-	for off++; off < limit && off+headerBytes <= w.size; {
-		b, err := w.bytes(off, int(min(limit-off+int64(len(magic))-1, w.size-off, windowBytes)))
-		if err != nil {
-			return 0, false, err
-		}
-		at := bytes.Index(b, magic)
-		if at < 0 {
-			off += int64(max(1, len(b)-len(magic)+1))
-			continue
-		}
-		off += int64(at)
-		if _, valid, err := s.frame(w, off); valid || err != nil {
-			return off, valid, err
-		}
-		off++
-	}
-	return 0, false, nil
-}
-
-// tearAt is the stretch at the end of what is applied that holds no valid frame; ok is false
-// while that may be a write under way: it is not when a valid frame follows, since appends
-// come one after the other, or when final says that one does. ErrDamaged if it was durable once.
-func (s *segment) tearAt(w *window, final bool) (t tear, ok bool, err error) {
-	limit := w.size
-	if s.end < s.told {
-		limit = s.told // what declares it void is before that
-	}
-	next, found, err := s.scan(w, s.end, limit)
-	switch {
-	case err != nil:
-		return t, false, err
-	case found:
-		return tear{stretch: stretch{s.end, next}}, true, nil
-	case s.end < s.told:
-		return t, false, s.damaged(stretch{s.end, s.told})
-	}
-	return tear{stretch: stretch{s.end, w.size}}, final, nil
 }
 
 // damaged is the ErrDamaged about a stretch.
