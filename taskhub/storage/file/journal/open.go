@@ -75,7 +75,8 @@ func (j *Journal) isPlain() (bool, error) {
 	if j.plain = len(later) == 0; j.plain {
 		return true, nil
 	}
-	return false, j.remove(1)
+	_ = os.Remove(j.path(1)) // or row skips it
+	return false, nil
 }
 
 // unmarked is an ErrPlain of a folder in which that cannot be noted: one may read there, and
@@ -108,19 +109,9 @@ func (j *Journal) row(numbers []uint64) (row []uint64, again bool, err error) {
 		case !empty: // one that is complete ends in its seal
 			return numbers[i:], false, nil
 		}
-		if err := j.remove(n); err != nil {
-			return nil, false, err
-		}
+		_ = os.Remove(j.path(n)) // or it is skipped again
 	}
 	return numbers[len(numbers)-1:], false, nil
-}
-
-// remove removes a segment that is none.
-func (j *Journal) remove(n uint64) error {
-	if err := os.Remove(j.path(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // after lists the segments with numbers above n. ErrPlain if there are none but objects in
