@@ -2,7 +2,6 @@ package journal
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -20,11 +19,6 @@ const (
 
 // Digest is the beginning of the SHA-256 of an object's body.
 type Digest [16]byte
-
-func digestOf(b []byte) Digest {
-	sum := sha256.Sum256(b)
-	return Digest(sum[:])
-}
 
 // stretch is a part of a segment, without its end.
 type stretch struct{ from, to int64 }
