@@ -119,10 +119,11 @@ func (j *Journal) settleLocked(s *segment, end int64) error {
 		s.raise(all)
 		j.markSoon(s)
 		return nil
-	case s.synced >= end:
-		return nil // closed meanwhile, since it is complete: that took a sync
 	}
 	s.suspect = true
+	if s.synced >= end {
+		return nil // others saw to it
+	}
 	return &fs.PathError{Op: "fdatasync", Path: s.path, Err: err}
 }
 
@@ -157,6 +158,9 @@ func (j *Journal) prune() error {
 			continue
 		}
 		if err := os.Remove(oldest.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := j.folder.Sync(j.dir); err != nil { // never the next one without this one
 			return err
 		}
 		j.segments = j.segments[1:]

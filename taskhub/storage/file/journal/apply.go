@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // catchUp applies what has been appended, by whomever, since it was last called. Mutex held.
@@ -24,7 +25,7 @@ func (j *Journal) catchUp() error {
 			return err
 		}
 		var next []uint64
-		if s.sealed {
+		if s.sealed || s.end < info.Size() || s.tears() > 0 { // or its seal is damaged
 			if next, err = j.after(s.number); err != nil {
 				return err
 			}
@@ -75,6 +76,7 @@ func (j *Journal) apply(s *segment, size int64, final bool) error {
 		}
 		s.end = t.to
 		s.torn = append(s.torn, t)
+		s.known = append(s.known, t.stretch)
 	}
 	if s.end >= s.told {
 		return j.lost(s.durable(s.told))
@@ -94,6 +96,10 @@ func (j *Journal) lost(err error) error {
 func (j *Journal) take(s *segment, h header) error {
 	at := s.end + headerBytes
 	s.end = at + h.size
+	if h.void != (stretch{}) && !slices.ContainsFunc(s.known, func(k stretch) bool { return k.from <= h.void.from && h.void.to <= k.to }) {
+		// What we took there for frames was lost by a failed sync since.
+		return &fs.PathError{Op: "read", Path: s.path, Err: errLost}
+	}
 	for i := range s.torn {
 		if t := &s.torn[i]; t.voidedBy == 0 && t.stretch == h.void {
 			t.voidedBy = s.end

@@ -204,5 +204,5 @@ func (j *Journal) complete(s *segment) error {
 	if s.tears() > 0 {
 		at = s.toVoid()
 	}
-	return s.damaged(at)
+	return j.lost(s.damaged(at))
 }

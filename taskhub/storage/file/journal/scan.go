@@ -81,6 +81,13 @@ func (s *segment) scan(w *window, off, limit int64) (next int64, ok bool, err er
 // while that may be a write under way: it is not when a valid frame follows, since appends
 // come one after the other, or when final says that one does. ErrDamaged if it was durable once.
 func (s *segment) tearAt(w *window, final bool) (t tear, ok bool, err error) {
+	page := make([]byte, firstFrame) // marks may have been written since it was opened
+	if _, err := s.file.ReadAt(page, 0); err != nil {
+		return t, false, err
+	}
+	if now := told(page); now <= w.size {
+		s.told = max(s.told, now)
+	}
 	limit := w.size
 	if s.end < s.told {
 		limit = s.told // what declares it void is before that

@@ -41,9 +41,10 @@ type segment struct {
 	stuck   stretch // where no frame was found, and the size then
 	synced  int64   // what is before it is durable
 	torn    []tear
+	known   []stretch // all tears, also those declared void
 	syncing bool
 	suspect bool  // pages may be clean and not on disk: write again, then sync
-	told    int64 // up to where it is durable, as the first page said when it was opened
+	told    int64 // up to where it is durable, as the first page said when it was last read
 	mark    int64 // where ours is
 	marked  int64 // synced, as the first page says now
 	marking bool  // it is about to be told again
