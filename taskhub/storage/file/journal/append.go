@@ -113,8 +113,7 @@ func (j *Journal) settleLocked(s *segment, end int64) error {
 	j.mu.Lock()
 	s.syncing = false
 	j.synced.Broadcast()
-	switch {
-	case err == nil:
+	if err == nil {
 		s.suspect = false
 		s.raise(all)
 		j.markSoon(s)
