@@ -212,6 +212,10 @@ func (s *segment) tell() {
 	if s.file == nil || s.readOnly || s.marked >= s.synced {
 		return
 	}
+	page := make([]byte, firstFrame) // another may have drawn the same mark
+	if _, err := s.file.ReadAt(page, 0); err != nil || told(page) >= s.synced && s.marked > 0 {
+		return
+	}
 	var b [markBytes]byte
 	binary.BigEndian.PutUint64(b[:], uint64(s.synced))
 	appendCRC(b[:8])
