@@ -76,15 +76,15 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 	}
 	p.commits.at = r.db.Position()
 	p.check.init(p, r)
-	p.loop = cfg.Sched.NewLoop(p.idle)
-	p.loop.Post(func() {}) // hand out what the recovery found
-	cfg.Sched.Go(func() {  // an idle partition would not notice otherwise
+	cfg.Log.Info("partition opened", "partition", cfg.Partition, "epoch", p.epoch, "seq", p.commits.at.Seq,
+		"replayed", r.records, "elapsed", cfg.Sched.Mono()-started)
+	p.loop = cfg.Sched.NewLoop(p.idle) // from here on all fields are the loop's
+	p.loop.Post(func() {})             // hand out what the recovery found
+	cfg.Sched.Go(func() {              // an idle partition would not notice otherwise
 		if cfg.Session.Lost().Wait(p.ctx) == nil {
 			p.Abandon(lease.ErrLost)
 		}
 	})
-	cfg.Log.Info("partition opened", "partition", cfg.Partition, "epoch", p.epoch, "seq", p.commits.at.Seq,
-		"replayed", r.records, "elapsed", cfg.Sched.Mono()-started)
 	return p, nil
 }
 
