@@ -38,10 +38,16 @@ func TestStore(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T) storage.Store { return open(t, t.TempDir()) })
 }
 
-func TestStoreWithoutUnnamedFiles(t *testing.T) {
+// notUnderRace leaves out one more run of the suite under the race detector, for which the tests are
+// short: it runs on several handles there, which have the most to race. An ordinary run has all.
+func notUnderRace(t *testing.T) {
 	if testing.Short() {
-		t.Skip("the suite runs on several handles")
+		t.Skip("-short: of this suite the run on several handles is enough")
 	}
+}
+
+func TestStoreWithoutUnnamedFiles(t *testing.T) {
+	notUnderRace(t)
 	storagetest.Run(t, func(t *testing.T) storage.Store {
 		s := open(t, t.TempDir())
 		s.RefuseUnnamed()

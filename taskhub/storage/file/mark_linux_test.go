@@ -18,9 +18,7 @@ import (
 )
 
 func TestStoreOnUnknownFileSystem(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the suite runs on several handles")
-	}
+	notUnderRace(t)
 	storagetest.Run(t, func(t *testing.T) storage.Store {
 		s := open(t, t.TempDir())
 		s.KnowNothing()

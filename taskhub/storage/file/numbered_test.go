@@ -78,9 +78,7 @@ func (s numbered) List(ctx context.Context, prefix, after string) iter.Seq2[stor
 }
 
 func TestStoreOfNumbers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("the suite runs on several handles")
-	}
+	notUnderRace(t)
 	storagetest.Run(t, func(t *testing.T) storage.Store { return numbered{open(t, t.TempDir())} })
 }
 

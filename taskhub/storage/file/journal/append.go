@@ -32,7 +32,7 @@ func (j *Journal) writable() (*segment, error) {
 			}
 			s.tell()
 			if err := j.sync(s.file); err != nil {
-				s.suspect, s.marked = true, 0
+				s.failed()
 				return nil, &fs.PathError{Op: "fdatasync", Path: s.path, Err: err}
 			}
 			if err := j.folder.Make(j.path(s.number+1), newFirstPage()); err != nil {
@@ -119,7 +119,7 @@ func (j *Journal) settleLocked(s *segment, end int64) error {
 		j.markSoon(s)
 		return nil
 	}
-	s.suspect = true
+	s.failed()
 	if s.synced >= end {
 		return nil // others saw to it
 	}

@@ -25,7 +25,7 @@ func (j *Journal) catchUp() error {
 			return err
 		}
 		var next []uint64
-		if s.sealed || s.end < info.Size() || s.tears() > 0 { // or its seal is damaged
+		if s.sealed { // one that is damaged is told by the marks
 			if next, err = j.after(s.number); err != nil {
 				return err
 			}
@@ -46,7 +46,8 @@ func (j *Journal) catchUp() error {
 }
 
 // apply takes in the frames of s up to size. final says that a frame was written after that:
-// what is not valid before it never will be. After an ErrDamaged the journal has been reset.
+// what is not valid before it never will be. After an ErrDamaged or errLost the journal has been
+// reset.
 func (j *Journal) apply(s *segment, size int64, final bool) error {
 	if size < s.told {
 		return j.lost(fmt.Errorf("%w: %s: %d bytes are left of %d that were durable", ErrDamaged, s.path, size, s.told))
@@ -76,7 +77,6 @@ func (j *Journal) apply(s *segment, size int64, final bool) error {
 		}
 		s.end = t.to
 		s.torn = append(s.torn, t)
-		s.known = append(s.known, t.stretch)
 	}
 	if s.end >= s.told {
 		return j.lost(s.durable(s.told))
@@ -96,7 +96,7 @@ func (j *Journal) lost(err error) error {
 func (j *Journal) take(s *segment, h header) error {
 	at := s.end + headerBytes
 	s.end = at + h.size
-	if h.void != (stretch{}) && !slices.ContainsFunc(s.known, func(k stretch) bool { return k.from <= h.void.from && h.void.to <= k.to }) {
+	if h.void != (stretch{}) && !slices.ContainsFunc(s.torn, func(t tear) bool { return t.from <= h.void.from && h.void.to <= t.to }) {
 		// What we took there for frames was lost by a failed sync since.
 		return &fs.PathError{Op: "read", Path: s.path, Err: errLost}
 	}

@@ -5,16 +5,11 @@ package journal
 import (
 	"bytes"
 	"errors"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // corrupt changes a file in its place.
@@ -281,203 +276,51 @@ func TestMarkNeverFalls(t *testing.T) {
 	mustCreate(t, a, 3, "thr")
 	a.Close()
 	s := stopped.lastSegment()
-	s.marked = 0
-	s.tell()
+	if _, err := s.file.WriteAt(newMark(s.synced), s.mark); err != nil {
+		t.Fatal(err)
+	}
 	corrupt(t, lastFile(t, dir), func(b []byte) { b[len(b)-1] ^= 1 })
 	wantDamaged(t, dir, lastFile(t, dir))
 }
 
-// TestLostPages: the disk failed, and what was written is not in memory any more either.
-func TestLostPages(t *testing.T) {
+// TestMarkThatCameLater: one who opened the segment before a mark was written heeds it.
+func TestMarkThatCameLater(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "log")
-	j := newJournal(t, dir)
-	mustCreate(t, j, 1, "one")
-	broken := true
-	j.sync = func(*os.File) error {
-		if !broken {
-			return nil
-		}
-		corrupt(t, lastFile(t, dir), func(b []byte) { clear(b[firstFrame+small:]) })
-		return syscall.EIO
-	}
-	two := []byte("two")
-	if err := j.Create(2, two, digest(two), ready); !errors.Is(err, syscall.EIO) {
-		t.Fatalf("Create: %v, want EIO", err)
-	}
-	broken = false
-	if err := j.Create(2, two, digest(two), ready); !errors.Is(err, errLost) {
-		t.Errorf("Create again: %v, want errLost", err)
-	}
-	mustCreate(t, j, 2, "two")
-	for _, j := range []*Journal{j, newJournal(t, dir)} {
-		if b, err := j.Get(2); err != nil || string(b) != "two" {
-			t.Errorf("Get: %q, %v", b, err)
-		}
-	}
-}
-
-// TestSyncBeforeASuccessorFails: the marks of a complete segment are written again with its data.
-func TestSyncBeforeASuccessorFails(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
-	j := newJournal(t, dir)
-	mustCreate(t, j, 1, "one")
-	j.full = firstFrame + 1
-	fail := 2 // of the seal, and of the marks
-	j.sync = func(*os.File) error {
-		if fail--; fail == 0 {
-			return syscall.EIO
-		}
-		return nil
-	}
-	if err := j.Create(2, nil, digestOfNothing, ready); !errors.Is(err, syscall.EIO) {
-		t.Fatalf("Create: %v, want EIO", err)
-	}
-	corrupt(t, lastFile(t, dir), func(b []byte) { clear(b[markOffset:firstFrame]) }) // dropped
-	mustCreate(t, j, 2, "two")
-	page, err := os.ReadFile(filepath.Join(dir, "~"+Name(1)))
-	if err != nil || told(page) != int64(len(page)) {
-		t.Errorf("told %d of %d bytes, %v", told(page), len(page), err)
-	}
-}
-
-// TestMissingSegment: nothing is removed because of it.
-func TestMissingSegment(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
-	j := newJournal(t, dir)
-	j.full = firstFrame + 1
-	for n := range uint64(4) {
-		mustCreate(t, j, n, "abc")
-	}
-	j.Close()
-	path := func(n uint64) string { return filepath.Join(dir, "~"+Name(n)) }
-	if err := os.Rename(path(3), path(3)+".away"); err != nil {
-		t.Fatal(err)
-	}
-	wantDamaged(t, dir, path(3))
-	if err := os.Rename(path(3)+".away", path(3)); err != nil {
-		t.Fatal(err)
-	}
-	if got := listed(t, newJournal(t, dir)); len(got) != 4 {
-		t.Errorf("listed %v", got)
-	}
-}
-
-// TestSeveralMadeAgain: by processes that had been stopped before they made segments, which
-// others have filled and removed since.
-func TestSeveralMadeAgain(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
-	j := newJournal(t, dir)
-	mustCreate(t, j, 1, "a")
-	j.full = firstFrame + 1
-	mustCreate(t, j, 2, "old") // in the second
-	mustDelete(t, j, 1)        // in the third; removes the first
-	j.full = 1 << 20
-	mustReplace(t, j, 2, "new")
-	mustCreate(t, j, 3, "x")
-	mustDelete(t, j, 3)
-	for n := range uint64(2) {
-		if err := (plainFolder{}).Make(filepath.Join(dir, "~"+Name(1+n)), newFirstPage()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, j := range []*Journal{j, newJournal(t, dir)} {
-		if b, err := j.Get(2); err != nil || string(b) != "new" {
-			t.Errorf("Get: %q, %v", b, err)
-		}
-	}
-}
-
-// TestLatePlainMarker: a process that saw a plain folder is stopped before it says so; the last
-// object is deleted by an older version, and others begin a journal.
-func TestLatePlainMarker(t *testing.T) {
-	dir := t.TempDir()
-	old := filepath.Join(dir, Name(1))
-	if err := os.WriteFile(old, []byte("one"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	q := newJournal(t, dir)
-	q.full = firstFrame + 1
-	p := New(dir, stoppedFolder{before: func(string) {
-		if err := os.Remove(old); err != nil {
-			t.Fatal(err)
-		}
-		for n := uint64(2); n < 6; n++ {
-			mustCreate(t, q, n, "q")
-		}
-		for n := uint64(2); n < 5; n++ {
-			mustDelete(t, q, n)
-		}
-	}})
-	defer p.Close()
-	for _, j := range []*Journal{p, q, newJournal(t, dir)} {
-		if b, err := j.Get(5); err != nil || string(b) != "q" {
-			t.Errorf("Get: %q, %v", b, err)
-		}
-	}
-}
-
-// fullFolder has no room for another file.
-type fullFolder struct{ plainFolder }
-
-func (fullFolder) Make(string, []byte) error { return syscall.ENOSPC }
-
-// TestPlainFolderOnAFullDisk: one reads and deletes there.
-func TestPlainFolderOnAFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, Name(1)), []byte("one"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	j := New(dir, fullFolder{})
-	_, get := j.Get(1)
-	_, list := j.List(0)
-	for what, err := range map[string]error{"Get": get, "List": list, "Delete": j.Delete(1, ready)} {
-		if !errors.Is(err, ErrPlain) {
-			t.Errorf("%s: %v, want ErrPlain", what, err)
-		}
-	}
-	if err := j.Create(2, nil, digestOfNothing, ready); errors.Is(err, ErrPlain) || !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("Create: %v, want ENOSPC", err)
-	}
-}
-
-// TestDeleteBesideWriters: it waits for what it needs, not until nobody writes.
-func TestDeleteBesideWriters(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "log")
-	j := newJournal(t, dir)
-	mustCreate(t, j, 1, "one")
-	j.full = firstFrame + 1
-	mustCreate(t, j, 2, "two")
-	j.full = 1 << 30
-	var syncs, deletedAt atomic.Int64
-	j.sync = func(*os.File) error {
-		syncs.Add(1)
-		time.Sleep(time.Millisecond)
-		return nil
-	}
-	const bound = 1000 // syncs
-	var next atomic.Uint64
-	next.Store(10)
-	var writers sync.WaitGroup
-	for range 4 {
-		writers.Go(func() {
-			for deletedAt.Load() == 0 && syncs.Load() < bound {
-				if err := j.Create(next.Add(1), nil, digestOfNothing, ready); err != nil {
-					t.Error(err)
-					return
-				}
+	p, q := newJournal(t, dir), newJournal(t, dir)
+	mustCreate(t, p, 1, "one")
+	listed(t, q)
+	mustCreate(t, q, 2, "two") // acknowledged
+	q.Close()                  // writes its mark
+	corrupt(t, lastFile(t, dir), func(b []byte) { b[firstFrame+small+20] ^= 1 })
+	for n := uint64(3); n < 7; n++ {
+		if err := p.Create(n, []byte("abc"), digest([]byte("abc")), ready); err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Error(err)
 			}
-		})
+			return
+		}
 	}
-	for syncs.Load() < 5 {
-		time.Sleep(time.Millisecond)
+	p.Close()
+	_, err := newJournal(t, dir).Get(2)
+	t.Errorf("fresh Get(2): %v", err)
+}
+
+// TestDamagedSeal: one who has not read a seal before it was damaged sees that there is a next
+// segment.
+func TestDamagedSeal(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "log")
+	p, q := newJournal(t, dir), newJournal(t, dir)
+	mustCreate(t, q, 1, "one")
+	listed(t, p)
+	q.full = firstFrame + 1
+	mustReplace(t, q, 1, "new") // in the second segment
+	corrupt(t, filepath.Join(dir, "~"+Name(1)), func(b []byte) { b[firstFrame+small+20] ^= 1 })
+	b, err := p.Get(1)
+	if err == nil {
+		t.Errorf("p.Get(1): %q, %v", b, err)
 	}
-	mustDelete(t, j, 1)
-	deletedAt.Store(syncs.Load())
-	writers.Wait()
-	if deletedAt.Load() >= bound {
-		t.Errorf("the deletion waited until nobody wrote")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "~"+Name(1))); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the segment is still there: %v", err)
+	if err = p.Create(2, []byte("pen"), digest([]byte("pen")), ready); err == nil {
+		_, err = q.Get(2)
+		t.Errorf("p.Create(2) acknowledged; q.Get(2): %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +103,7 @@ func (j *Journal) Close() {
 	j.reset()
 }
 
+// reset forgets what was read; the next call reads it anew. Mutex held.
 func (j *Journal) reset() {
 	if len(j.segments) > 0 {
 		s := j.segments[len(j.segments)-1]
@@ -311,15 +313,7 @@ func (j *Journal) List(first uint64) ([]Entry, error) {
 			list = append(list, Entry{n, p.size})
 		}
 	}
-	slices.SortFunc(list, func(a, b Entry) int {
-		switch {
-		case a.Number < b.Number:
-			return -1
-		case a.Number > b.Number:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Number, b.Number) })
 	return list, nil
 }
 

@@ -55,6 +55,12 @@ func isPlain(path string) bool {
 	return err == nil && bytes.Equal(b, plainMagic)
 }
 
+// newMark is a mark that says that all before synced is durable.
+func newMark(synced int64) []byte {
+	b := appendCRC(binary.BigEndian.AppendUint64(nil, uint64(synced)))
+	return append(b, make([]byte, markBytes-len(b))...)
+}
+
 // told is what the marks of a first page say, 0 if there are none.
 func told(page []byte) (synced int64) {
 	for b := range slices.Chunk(page[markOffset:firstFrame], markBytes) {

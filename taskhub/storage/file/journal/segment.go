@@ -40,13 +40,12 @@ type segment struct {
 
 	stuck   stretch // where no frame was found, and the size then
 	synced  int64   // what is before it is durable
-	torn    []tear
-	known   []stretch // all tears, also those declared void
+	torn    []tear  // all that were found, in order
 	syncing bool
 	suspect bool  // pages may be clean and not on disk: write again, then sync
 	told    int64 // up to where it is durable, as the first page said when it was last read
 	mark    int64 // where ours is
-	marked  int64 // synced, as the first page says now
+	marked  int64 // synced, as the first page says now; 0: that may be lost
 	marking bool  // it is about to be told again
 }
 
@@ -55,6 +54,9 @@ type tear struct {
 	stretch
 	voidedBy int64 // end of the frame that declares it void; 0: none has
 }
+
+// voidAt says whether the tear is declared void by what is before end.
+func (t tear) voidAt(end int64) bool { return t.voidedBy != 0 && t.voidedBy <= end }
 
 // openSegment opens a segment and reads its first page. The error is fs.ErrNotExist when
 // there is none.
@@ -125,9 +127,10 @@ func (s *segment) tears() (n int) {
 // raise notes that all up to end is durable, except that nothing beyond a tear is said to be
 // before the frame that declares it void is.
 func (s *segment) raise(end int64) {
-	s.torn = slices.DeleteFunc(s.torn, func(t tear) bool { return t.voidedBy != 0 && t.voidedBy <= end })
 	for _, t := range s.torn {
-		end = min(end, t.from)
+		if !t.voidAt(end) {
+			end = min(end, t.from)
+		}
 	}
 	s.synced = max(s.synced, end)
 }
@@ -144,7 +147,6 @@ func (s *segment) durable(end int64) error {
 			return s.damaged(t.stretch)
 		}
 	}
-	s.torn = slices.DeleteFunc(s.torn, func(t tear) bool { return t.voidedBy != 0 && t.voidedBy <= end })
 	s.synced = end
 	return nil
 }
@@ -177,6 +179,9 @@ func (s *segment) write(b []byte) (from int64, err error) {
 	return to - int64(len(b)), err
 }
 
+// failed notes that a sync has failed: what was written, marks too, may be lost.
+func (s *segment) failed() { s.suspect, s.marked = true, 0 }
+
 // errLost means that what was appended did not get to the disk, and is not in memory any more.
 var errLost = errors.New("what was written is lost")
 
@@ -207,19 +212,18 @@ func (s *segment) writeAgain() error {
 	return err
 }
 
-// tell writes our mark. Not synced: the next sync takes it along.
+// tell writes our mark, with no less than others have told: they may have drawn it too. Not
+// synced: the next sync takes it along.
 func (s *segment) tell() {
 	if s.file == nil || s.readOnly || s.marked >= s.synced {
 		return
 	}
-	page := make([]byte, firstFrame) // another may have drawn the same mark
-	if _, err := s.file.ReadAt(page, 0); err != nil || told(page) >= s.synced && s.marked > 0 {
-		return
+	page := make([]byte, firstFrame)
+	if _, err := s.file.ReadAt(page, 0); err != nil {
+		return // others tell the same with their next frame
 	}
-	var b [markBytes]byte
-	binary.BigEndian.PutUint64(b[:], uint64(s.synced))
-	appendCRC(b[:8])
-	if _, err := s.file.WriteAt(b[:], s.mark); err == nil {
-		s.marked = s.synced
+	synced := max(s.synced, told(page))
+	if _, err := s.file.WriteAt(newMark(synced), s.mark); err == nil {
+		s.marked = synced
 	}
 }
