@@ -159,9 +159,10 @@ func childConflict(t *testing.T, h *hosttest.Host) {
 	if h.Output(t, child, &out); out != "unharmed" {
 		t.Errorf("the other instance ends with %q", out)
 	}
-	// The id is free now: the child replaces what had ended.
+	// The id is free now: the child replaces what had ended, a moment after its parent
+	// has started.
 	h.StartInstance(t, "Parent", child+"-second", fmt.Sprintf("%q", child))
-	h.UntilStatus(t, child, "Running")
+	hosttest.Until(t, "the child has begun anew", func() bool { return h.Instance(t, child).RuntimeStatus == "Running" })
 	h.Raise(t, child, "Go", `"second"`)
 	if h.Output(t, child+"-second", &out); out != "second" {
 		t.Errorf("the second parent says %q, want its child's output", out)
