@@ -95,13 +95,17 @@ lint: bin/golangci-lint ## golangci-lint with the import rules alone
 	bin/golangci-lint run ./... ./.ci/minio
 	bin/golangci-lint run --build-tags planted ./taskhub ./taskhub/internal/...
 
-# Extra flags for durafunc-bench, as BENCHARGS="--workloads w1c --repetitions 5".
+# Flags for durafunc-bench, as BENCHARGS="--workloads w1c --repetitions 5": those that are
+# given here take the place of the ones below.
 BENCHARGS  ?=
+comma      := ,
+unlessgiven = $(if $(findstring $(firstword $(1)),$(BENCHARGS)),,$(1))
 ifdef QUICK
-  BENCHFLAGS := --store file,minio --quick --repetitions 1 --quiet 1s
+  BENCHFLAGS := --quick --repetitions 1 --quiet 1s
 else
-  BENCHFLAGS := --store file,minio --workloads w,flat
+  BENCHFLAGS := $(call unlessgiven,--workloads w$(comma)flat)
 endif
+BENCHFLAGS += $(call unlessgiven,--store file$(comma)minio)
 
 .PHONY: bench
 bench: bin/minio ## the peers' workloads on files and on MinIO; QUICK=1: under 90 s
