@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"strings"
 	"syscall"
@@ -61,8 +62,9 @@ func worthRetrying(err error) bool {
 }
 
 // startError turns what go-plugin says about a start into a reason and advice.
-// said is the last thing the process wrote to stderr.
-func startError(ctx context.Context, file string, err error, said string) error {
+// ended is how the process ended, nil if it never ran, and said the last thing that it
+// wrote to stderr.
+func startError(ctx context.Context, file string, err error, ended *os.ProcessState, said string) error {
 	e := &LoadError{File: file, Err: err}
 	switch {
 	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
@@ -79,7 +81,7 @@ func startError(ctx context.Context, file string, err error, said string) error 
 	case errors.Is(err, syscall.ENOEXEC):
 		e.Err = fmt.Errorf("%w: %w", ErrNotApp, err)
 		e.Advice = fmt.Sprintf("build it for %s/%s or remove it from the directory", runtime.GOOS, runtime.GOARCH)
-	// go-plugin has only texts for the next three. A changed text costs the advice
+	// go-plugin has only texts for the rest. A changed text costs the advice
 	// and a needless retry, nothing else.
 	case strings.Contains(err.Error(), "incompatible API version"):
 		e.Err = fmt.Errorf("%w: this host speaks version %d: %s", ErrProtocol, protocol.Version, firstLine(err.Error()))
@@ -88,6 +90,13 @@ func startError(ctx context.Context, file string, err error, said string) error 
 		strings.Contains(err.Error(), "protocol version"), strings.Contains(err.Error(), "unsupported plugin protocol"):
 		e.Err = fmt.Errorf("%w: %s", ErrNotApp, firstLine(err.Error()))
 		e.Advice = "build it with plugins/durable or remove it from the directory"
+	case ended != nil && ended.ExitCode() < 0 && (strings.Contains(err.Error(), "plugin exited before") ||
+		strings.Contains(err.Error(), "Failed to read any lines")):
+		// By a signal: of a kernel without memory, say. That tells nothing about the program.
+		e.Err = fmt.Errorf("%w: %s", ErrExited, ended)
+		if said != "" {
+			e.Err = fmt.Errorf("%w: %s", e.Err, said)
+		}
 	case strings.Contains(err.Error(), "Unrecognized remote plugin message"),
 		strings.Contains(err.Error(), "plugin exited before"):
 		e.Err = ErrNotApp

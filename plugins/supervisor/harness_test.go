@@ -73,6 +73,7 @@ type appConfig struct {
 	Bindings   map[string][]string
 	Credit     uint32
 	Hang       bool
+	Needs      string
 	Refuse     bool
 }
 

@@ -110,7 +110,7 @@ func (s *Supervisor) launch(ctx context.Context, b *binary) (*process, error) {
 		_ = p.reap()
 		var le *LoadError
 		if !errors.As(err, &le) {
-			err = startError(ctx, b.file, err, p.stderr.lastWords())
+			err = startError(ctx, b.file, err, p.cmd.ProcessState, p.stderr.lastWords())
 		}
 		return nil, err
 	}

@@ -12,18 +12,29 @@ import (
 
 // candidate is what the directory holds under one app name.
 type candidate struct {
-	name  string // base name of the file or the folder
-	file  string // path of the executable
-	dir   string // the folder of its own, or the functions directory
-	print fingerprint
+	name   string // base name of the file or the folder
+	file   string // path of the executable
+	dir    string // where file is: the folder of its own, or the functions directory
+	folder bool   // it has one of its own
+	print  fingerprint
 }
 
 // manifestPath is where its manifest would be; "" for a bare file.
 func (c candidate) manifestPath() string {
-	if filepath.Base(c.dir) == c.name && filepath.Dir(c.file) == c.dir {
+	if c.folder {
 		return filepath.Join(c.dir, manifestName)
 	}
 	return ""
+}
+
+// unchanged says whether the directory still holds it as it was found.
+func (c candidate) unchanged() bool {
+	dir := c.dir
+	if c.folder {
+		dir = filepath.Dir(dir)
+	}
+	now, ok := lookAt(dir, c.name)
+	return ok && now == c
 }
 
 // fingerprint changes whenever a file is written, replaced or given other
@@ -53,35 +64,36 @@ func look(dir string) ([]candidate, error) {
 	}
 	var found []candidate
 	for _, e := range entries {
-		if ignored(e.Name()) {
-			continue
+		if c, ok := lookAt(dir, e.Name()); ok {
+			found = append(found, c)
 		}
-		c := candidate{name: e.Name(), file: filepath.Join(dir, e.Name()), dir: dir}
-		info, err := os.Stat(c.file) // follows links
-		if err != nil {
-			continue // removed while we look, or a dangling link
-		}
-		if info.IsDir() {
-			c.dir = c.file
-			c.file = filepath.Join(c.dir, c.name)
-			man, manErr := os.Stat(filepath.Join(c.dir, manifestName))
-			if manErr == nil {
-				c.print.manSize, c.print.manModTime = man.Size(), man.ModTime().UnixNano()
-			}
-			if info, err = os.Stat(c.file); err != nil {
-				if manErr == nil && errors.Is(err, fs.ErrNotExist) {
-					found = append(found, c)
-				}
-				continue
-			}
-		}
-		if !info.Mode().IsRegular() {
-			continue
-		}
-		c.print.size, c.print.mtime, c.print.mode = info.Size(), info.ModTime().UnixNano(), info.Mode()
-		found = append(found, c)
 	}
 	return found, nil
+}
+
+// lookAt says whether a name in dir is a candidate, and which.
+func lookAt(dir, name string) (c candidate, ok bool) {
+	if ignored(name) {
+		return c, false
+	}
+	c = candidate{name: name, file: filepath.Join(dir, name), dir: dir}
+	info, err := os.Stat(c.file) // follows links
+	if err != nil {
+		return c, false // removed while we look, or a dangling link
+	}
+	if info.IsDir() {
+		c.dir, c.folder = c.file, true
+		c.file = filepath.Join(c.dir, c.name)
+		man, manErr := os.Stat(filepath.Join(c.dir, manifestName))
+		if manErr == nil {
+			c.print.manSize, c.print.manModTime = man.Size(), man.ModTime().UnixNano()
+		}
+		if info, err = os.Stat(c.file); err != nil {
+			return c, manErr == nil && errors.Is(err, fs.ErrNotExist)
+		}
+	}
+	c.print.size, c.print.mtime, c.print.mode = info.Size(), info.ModTime().UnixNano(), info.Mode()
+	return c, info.Mode().IsRegular()
 }
 
 // sighting is what the last looks saw under one name.

@@ -44,9 +44,12 @@ type slot struct {
 	removed bool
 
 	// Of the goroutine alone.
-	bin     *binary // what a restart runs
-	back    backoff
-	retryAt <-chan time.Time
+	bin       *binary // what a restart runs
+	back      backoff
+	restartAt <-chan time.Time
+	missed    candidate // failed to load for a reason that may pass
+	missBack  backoff
+	loadAt    <-chan time.Time // when missed is tried again
 
 	// Guarded by sup.mu.
 	order    int // of loading; 0: not loaded yet
@@ -104,12 +107,18 @@ func (s *slot) run(ctx context.Context) {
 				return
 			}
 			if c != nil {
+				s.missBack = backoff{}
 				s.load(ctx, *c)
+			}
+		case <-s.loadAt:
+			s.loadAt = nil
+			if s.missed.unchanged() { // otherwise it is offered when it has come to rest
+				s.load(ctx, s.missed)
 			}
 		case <-ended:
 			s.ended()
-		case <-s.retryAt:
-			s.retryAt = nil
+		case <-s.restartAt:
+			s.restartAt = nil
 			s.restart(ctx)
 		}
 	}
@@ -125,9 +134,10 @@ func (s *slot) process() *process {
 // the last error.
 func (s *slot) load(ctx context.Context, c candidate) {
 	defer s.markTried()
+	s.loadAt = nil
 	bin, err := s.sup.runs.prepare(c)
 	if err != nil {
-		s.failed(err, nil)
+		s.failed(c, err)
 		return
 	}
 	old := s.process()
@@ -136,22 +146,19 @@ func (s *slot) load(ctx context.Context, c candidate) {
 		s.sup.change(func() { s.status.LastError = nil })
 		return
 	}
-	s.sup.change(func() {
-		if old == nil && s.bin == nil {
-			s.status.State = Starting
-		}
-	})
+	if s.bin == nil && s.missBack == (backoff{}) { // a failure stays visible while it is tried again
+		s.sup.change(func() { s.status.State = Starting })
+	}
 	p, err := s.sup.launch(ctx, bin)
 	if err != nil {
-		if ctx.Err() != nil {
-			bin.discard()
-			return
+		bin.discard()
+		if ctx.Err() == nil {
+			s.failed(c, err)
 		}
-		s.failed(err, bin)
 		return
 	}
 	replaced := s.bin
-	s.bin, s.retryAt, s.back = bin, nil, backoff{}
+	s.bin, s.restartAt, s.back = bin, nil, backoff{}
 	s.running(p, false)
 	s.log.Info("app loaded", "plugin", s.name, "pid", p.pid, "version", p.desc.GetAppVersion(),
 		"functions", len(p.functions), "elapsed", time.Since(p.started))
@@ -163,22 +170,19 @@ func (s *slot) load(ctx context.Context, c candidate) {
 	}
 }
 
-// failed notes that a load did not succeed. What ran keeps running, or keeps
-// trying to restart. bin is the copy that failed, if there is one.
-func (s *slot) failed(err error, bin *binary) {
-	s.log.Error("app not loaded", "plugin", s.name, "error", err)
-	retry := worthRetrying(err)
-	keepOld := s.bin != nil
-	if bin != nil && retry && !keepOld {
-		// Nothing else to run: an app that was merely slow gets another chance.
-		s.bin = bin
-		s.retryAt = time.After(s.back.after(0))
-	} else if bin != nil {
-		bin.discard()
+// failed notes that c did not load. What ran keeps running, or keeps trying to restart;
+// a start that was slow, or killed, or met a full disk, gets another chance beside it.
+func (s *slot) failed(c candidate, err error) {
+	if worthRetrying(err) {
+		wait := s.missBack.after(0)
+		s.missed, s.loadAt = c, time.After(wait)
+		s.log.Error("app not loaded", "plugin", s.name, "error", err, "retry", wait)
+	} else {
+		s.log.Error("app not loaded", "plugin", s.name, "error", err)
 	}
 	s.sup.change(func() {
 		s.status.LastError = err
-		if !keepOld {
+		if s.bin == nil {
 			s.status.State = Failed
 		}
 	})
@@ -195,10 +199,10 @@ func (s *slot) ended() {
 		s.status.LastError = p.exit
 		s.status.PID = 0
 	})
-	s.retryAt = time.After(wait)
+	s.restartAt = time.After(wait)
 }
 
-// restart starts the copy again that ran, or was slow to start, before.
+// restart starts the copy again that ran before.
 func (s *slot) restart(ctx context.Context) {
 	p, err := s.sup.launch(ctx, s.bin)
 	if err != nil {
@@ -207,7 +211,7 @@ func (s *slot) restart(ctx context.Context) {
 		}
 		wait := s.back.after(0)
 		s.log.Error("app not restarted", "plugin", s.name, "error", err, "restart", wait)
-		s.retryAt = time.After(wait)
+		s.restartAt = time.After(wait)
 		s.sup.change(func() { s.status.LastError = err })
 		return
 	}
@@ -220,7 +224,7 @@ func (s *slot) running(p *process, restarted bool) {
 	s.sup.change(func() {
 		var last error
 		restarts := s.status.Restarts
-		if restarted && s.order != 0 {
+		if restarted {
 			last = s.status.LastError // the crash stays visible
 			restarts++
 		}

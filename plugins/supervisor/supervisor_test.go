@@ -158,6 +158,50 @@ func TestAppThatDoesNotSpeak(t *testing.T) {
 	}
 }
 
+// TestStartThatIsKilled: what says nothing about the program is tried again, with another
+// version at work or with none.
+func TestStartThatIsKilled(t *testing.T) {
+	f := newFixture(t)
+	needs := filepath.Join(t.TempDir(), "needs")
+	echo := []string{"Echo"}
+	f.put("alone", appConfig{Needs: needs})
+	f.put("one", appConfig{Version: "1", Activities: echo})
+	f.start()
+	a, _ := f.app("alone")
+	if a.State != supervisor.Failed || !errors.Is(a.LastError, supervisor.ErrExited) {
+		t.Errorf("state %s, error %v; want %v", a.State, a.LastError, supervisor.ErrExited)
+	}
+	f.put("one", appConfig{Version: "2", Activities: echo, Needs: needs})
+	f.await("the start of version 2 is killed", func() bool {
+		a, _ := f.app("one")
+		return errors.Is(a.LastError, supervisor.ErrExited)
+	})
+	if a, _ := f.app("one"); a.Version != "1" || a.State != supervisor.Running || f.echo("still") != "still" {
+		t.Errorf("version %s is %s, want 1 at work", a.Version, a.State)
+	}
+	install(t, needs, nil, 0o600)
+	f.awaitVersion("one", "2")
+	f.await("the lone app runs", func() bool { a, _ := f.app("alone"); return a.State == supervisor.Running && a.LastError == nil })
+}
+
+// TestMissedVersionIsReplaced: the directory decides what is tried again.
+func TestMissedVersionIsReplaced(t *testing.T) {
+	f := newFixture(t)
+	f.put("one", appConfig{Needs: filepath.Join(t.TempDir(), "never")})
+	f.start()
+	f.put("one", appConfig{Version: "2"})
+	f.awaitVersion("one", "2")
+	f.put("one", appConfig{Needs: filepath.Join(t.TempDir(), "never")})
+	f.await("the start of version 3 is killed", func() bool {
+		a, _ := f.app("one")
+		return errors.Is(a.LastError, supervisor.ErrExited)
+	})
+	if err := os.Remove(filepath.Join(f.dir, "one")); err != nil {
+		t.Fatal(err)
+	}
+	f.await("it is gone", func() bool { _, ok := f.app("one"); return !ok })
+}
+
 func TestCrashAndRestart(t *testing.T) {
 	f := newFixture(t)
 	f.put("one", appConfig{Activities: []string{"Echo", "Crash", "Gate"}})

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -29,6 +30,7 @@ type config struct {
 	Bindings   map[string][]string // function -> binding types, for odd descriptions
 	Credit     uint32              // 0: 100
 	Hang       bool                // before the handshake
+	Needs      string              // a file without which it is killed before the handshake
 	Refuse     bool                // fail Describe
 }
 
@@ -46,6 +48,9 @@ func main() {
 	}
 	if cfg.Hang {
 		select {}
+	}
+	if _, err := os.Stat(cfg.Needs); cfg.Needs != "" && err != nil {
+		check(syscall.Kill(os.Getpid(), syscall.SIGKILL))
 	}
 	hs := protocol.Handshake
 	if cfg.Protocol != 0 {
