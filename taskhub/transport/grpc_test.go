@@ -247,9 +247,10 @@ func TestCancelReachesTheHandler(t *testing.T) {
 }
 
 func TestDeadlineIsTheContextsError(t *testing.T) {
-	hb := newHand()
-	hb.call = func(ctx context.Context, _ *Request) *Response { <-ctx.Done(); return &Response{} }
+	hb, seen := newHand(), make(chan struct{})
+	hb.call = func(context.Context, *Request) *Response { <-seen; return &Response{} }
 	a, b := open(t, newHand()), open(t, hb)
+	defer close(seen)
 	// It may be over before the connection is made, or while the handler waits.
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
