@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -62,10 +62,11 @@ func worthRetrying(err error) bool {
 }
 
 // startError turns what go-plugin says about a start into a reason and advice.
-// ended is how the process ended, nil if it never ran, and said the last thing that it
-// wrote to stderr.
-func startError(ctx context.Context, file string, err error, ended *os.ProcessState, said string) error {
+// exit is how the process ended, and said the last thing that it wrote to stderr.
+func startError(ctx context.Context, file string, err, exit error, said string) error {
 	e := &LoadError{File: file, Err: err}
+	var ended *exec.ExitError
+	bySignal := errors.As(exit, &ended) && ended.ExitCode() < 0
 	switch {
 	case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 		e.Err = ErrStartTimeout
@@ -90,13 +91,10 @@ func startError(ctx context.Context, file string, err error, ended *os.ProcessSt
 		strings.Contains(err.Error(), "protocol version"), strings.Contains(err.Error(), "unsupported plugin protocol"):
 		e.Err = fmt.Errorf("%w: %s", ErrNotApp, firstLine(err.Error()))
 		e.Advice = "build it with plugins/durable or remove it from the directory"
-	case ended != nil && ended.ExitCode() < 0 && (strings.Contains(err.Error(), "plugin exited before") ||
+	case bySignal && (strings.Contains(err.Error(), "plugin exited before") ||
 		strings.Contains(err.Error(), "Failed to read any lines")):
 		// By a signal: of a kernel without memory, say. That tells nothing about the program.
-		e.Err = fmt.Errorf("%w: %s", ErrExited, ended)
-		if said != "" {
-			e.Err = fmt.Errorf("%w: %s", e.Err, said)
-		}
+		e.Err = exit
 	case strings.Contains(err.Error(), "Unrecognized remote plugin message"),
 		strings.Contains(err.Error(), "plugin exited before"):
 		e.Err = ErrNotApp

@@ -107,10 +107,10 @@ func (s *Supervisor) launch(ctx context.Context, b *binary) (*process, error) {
 		if p.hangUp != nil {
 			p.hangUp()
 		}
-		_ = p.reap()
+		exit := p.reap()
 		var le *LoadError
 		if !errors.As(err, &le) {
-			err = startError(ctx, b.file, err, p.cmd.ProcessState, p.stderr.lastWords())
+			err = startError(ctx, b.file, err, exit, p.stderr.lastWords())
 		}
 		return nil, err
 	}
@@ -257,10 +257,11 @@ func (p *process) reap() error {
 	if p.cmd.ProcessState == nil {
 		return nil
 	}
-	if said := p.stderr.lastWords(); said != "" && !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("%w: %s: %s", ErrExited, p.cmd.ProcessState, said)
+	ended := &exec.ExitError{ProcessState: p.cmd.ProcessState}
+	if said := p.stderr.lastWords(); said != "" && !ended.Success() {
+		return fmt.Errorf("%w: %w: %s", ErrExited, ended, said)
 	}
-	return fmt.Errorf("%w: %s", ErrExited, p.cmd.ProcessState)
+	return fmt.Errorf("%w: %w", ErrExited, ended)
 }
 
 // stop lets the app finish what it runs, until ctx ends, and stops it. It
