@@ -1,12 +1,15 @@
 package taskhub_test
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -20,6 +23,7 @@ var (
 	simFirst = flag.Uint64("sim.first", 1, "the first seed that TestSimulation plays")
 	simPlan  = flag.String("sim.plan", "swarm", "what seeds draw: swarm, zombies, releases, idle or moves")
 	simSeed  = flag.Uint64("sim.seed", 0, "play this seed alone and print its whole trace")
+	simFile  = flag.String("sim.digests", "", "a file that TestSimulation writes the digest of each seed's trace to: a change that only moves code keeps them all")
 )
 
 // seedsInCI take two to three minutes on two cores; seedsInShort are for the race detector,
@@ -114,17 +118,35 @@ func TestSimulation(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var events, records uint64
+	digests := map[uint64]uint64{}
 	played := sweep(*simFirst, seeds(t), plan(), func(r sim.Result) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		events += r.Events
 		records += uint64(r.Records)
+		digests[r.Seed] = r.Hash
 		if r.Err != nil && !t.Failed() {
 			report(t, r)
 		}
 		return r.Err != nil
 	})
 	t.Logf("%d seeds, %d events, %d records", played, events, records)
+	if *simFile != "" {
+		writeDigests(t, *simFile, digests)
+	}
+}
+
+// writeDigests writes one line a seed, in the order of the seeds, so that diff compares two
+// versions of the code.
+func writeDigests(t *testing.T, name string, digests map[uint64]uint64) {
+	t.Helper()
+	var b bytes.Buffer
+	for _, seed := range slices.Sorted(maps.Keys(digests)) {
+		fmt.Fprintf(&b, "%d %016x\n", seed, digests[seed])
+	}
+	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestSimulationWithoutFaults(t *testing.T) {
