@@ -7,6 +7,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/partition"
 )
 
@@ -65,6 +66,13 @@ var (
 	// ErrUnavailable means that the request was not answered and may be sent again:
 	// the partition is moving, or the store cannot be reached.
 	ErrUnavailable = errors.New("task hub is unavailable")
+)
+
+// Errors of Open that a person mends: the hub was written by a newer version or is no hub,
+// or it keeps its leases elsewhere than this host.
+var (
+	ErrFormat = layout.ErrFormat
+	ErrLeases = layout.ErrLeases
 )
 
 // StartRequest says what to start.

@@ -12,6 +12,8 @@ import (
 	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/inspect"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/partition"
 )
@@ -29,7 +31,7 @@ func flip(part float64) func([]byte) []byte {
 // partitions could be read.
 func looked(t *testing.T, b *bucket) (status, verify string, readable int) {
 	t.Helper()
-	i, err := Inspect(t.Context(), Options{Name: "Test", Store: b})
+	i, err := inspect.Open(t.Context(), inspect.Options{Name: "Test", Store: b})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,9 +89,9 @@ func TestDamagedRootParksThePartition(t *testing.T) {
 			h := host(t, b, running(nothing), partitions(3), proven)
 			h.begin(t, "a")
 			eventsIn(t, h, 0, 10)
-			n := h.place.of("a")
+			n := h.ranges.Of("a")
 			h.crash()
-			key := partitionPrefix(n) + "root"
+			key := layout.PartitionPrefix(n) + "root"
 			good, _, err := b.Get(t.Context(), key)
 			if err != nil {
 				t.Fatal(err)
@@ -131,8 +133,8 @@ func TestRootDamagedUnderItsOwner(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		h := host(t, b, running(nothing), partitions(2))
 		h.begin(t, "a")
-		n := h.place.of("a")
-		key := partitionPrefix(n) + "root"
+		n := h.ranges.Of("a")
+		key := layout.PartitionPrefix(n) + "root"
 		good, _, err := b.Get(t.Context(), key)
 		if err != nil {
 			t.Fatal(err)
@@ -158,9 +160,9 @@ func TestParkedPartitionIsLeftToItsOwner(t *testing.T) {
 		net := newSwitchboard()
 		a := host(t, b, running(nothing), partitions(2), net.at("a"))
 		a.begin(t, "a")
-		n := a.place.of("a")
+		n := a.ranges.Of("a")
 		awaitState(t, a, 1-n, Serving) // its root tells where a is
-		b.overwrite(t, partitionPrefix(n)+"root", flip(0.5))
+		b.overwrite(t, layout.PartitionPrefix(n)+"root", flip(0.5))
 		other := host(t, b, running(nothing), net.at("b"))
 		awaitState(t, other, n, Elsewhere)
 		if i, err := other.Get(t.Context(), "a", GetOptions{}); err != nil || i.Status != history.Running {
@@ -184,7 +186,7 @@ func TestDamagedSessionOfADeadHost(t *testing.T) {
 		}
 		h.crash()
 		crashed := time.Now()
-		key := sessionPrefix + h.Session()
+		key := layout.SessionPrefix + h.Session()
 		b.overwrite(t, key, flip(0.5))
 		status, verify, readable := looked(t, b)
 		if !strings.Contains(status, key) || !strings.Contains(verify, key) || readable != 4 {
@@ -227,7 +229,7 @@ func TestSessionDamagedUnderItsHolder(t *testing.T) {
 				others = append(others, host(t, b, running(nothing), net.at("b")))
 			}
 			first := h.Session()
-			b.overwrite(t, sessionPrefix+first, flip(0.5))
+			b.overwrite(t, layout.SessionPrefix+first, flip(0.5))
 			began := time.Now()
 			for n := 0; n < 4; {
 				served := 0
@@ -271,11 +273,11 @@ func TestDamagedRootOfASleepingHub(t *testing.T) {
 		for !h.Asleep() {
 			time.Sleep(10 * time.Second)
 		}
-		b.overwrite(t, partitionPrefix(0)+"root", flip(0.5))
+		b.overwrite(t, layout.PartitionPrefix(0)+"root", flip(0.5))
 		// Somebody was there: reason enough to look at the roots.
 		time.Sleep(15 * time.Minute)
 		body := checked.Marshal(lease.Record{Format: 1, ID: "x-15000", State: lease.Closed})
-		if _, err := b.Create(t.Context(), sessionPrefix+"x-15000", body); err != nil {
+		if _, err := b.Create(t.Context(), layout.SessionPrefix+"x-15000", body); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Hour)
@@ -292,37 +294,40 @@ func TestDamagedHubJSON(t *testing.T) {
 		if err := h.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		good, _, err := b.Get(t.Context(), manifestKey)
+		good, _, err := b.Get(t.Context(), layout.ManifestKey)
 		if err != nil {
 			t.Fatal(err)
 		}
 		named := func(err error) bool {
 			var corrupt *partition.CorruptError
-			return errors.As(err, &corrupt) && corrupt.Key == manifestKey && strings.Contains(err.Error(), "corrupt object hub.json: damaged")
+			return errors.As(err, &corrupt) && corrupt.Key == layout.ManifestKey && strings.Contains(err.Error(), "corrupt object hub.json: damaged")
 		}
 		for at := range good {
 			for bit := range 8 {
-				bad := bytes.Clone(good)
-				bad[at] ^= 1 << bit
-				if _, err := decodeManifest(bad); !named(err) {
+				b.overwrite(t, layout.ManifestKey, func([]byte) []byte {
+					bad := bytes.Clone(good)
+					bad[at] ^= 1 << bit
+					return bad
+				})
+				if _, err := layout.Read(t.Context(), b, ""); !named(err) {
 					t.Errorf("byte %d, bit %d: %v", at, bit, err)
 				}
 			}
 		}
 		before := b.keys(t, "")
 		for at := 0; at < len(good); at += 50 {
-			b.overwrite(t, manifestKey, func([]byte) []byte { return flip(float64(at) / float64(len(good)))(good) })
+			b.overwrite(t, layout.ManifestKey, func([]byte) []byte { return flip(float64(at) / float64(len(good)))(good) })
 			if _, err := tryOpen(t, b); !named(err) {
 				t.Errorf("byte %d: %v", at, err)
 			}
-			if _, err := Inspect(t.Context(), Options{Name: "Test", Store: b}); !named(err) {
+			if _, err := inspect.Open(t.Context(), inspect.Options{Name: "Test", Store: b}); !named(err) {
 				t.Errorf("byte %d: Inspect: %v", at, err)
 			}
 		}
 		if now := b.keys(t, ""); !slices.Equal(now, before) {
 			t.Errorf("a hub that is not understood was written to: %q, before %q", now, before)
 		}
-		b.overwrite(t, manifestKey, func([]byte) []byte { return good })
+		b.overwrite(t, layout.ManifestKey, func([]byte) []byte { return good })
 		h = host(t, b)
 		h.begin(t, "a")
 		h.wantDone(t, "a")

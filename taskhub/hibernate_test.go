@@ -13,6 +13,8 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/inspect"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
@@ -130,7 +132,7 @@ func TestIdleHostsOnlyRenew(t *testing.T) {
 					asked := h.meter.since()
 					renewals := 0
 					for _, a := range asked {
-						if a == "replace "+sessionPrefix+h.Session() {
+						if a == "replace "+layout.SessionPrefix+h.Session() {
 							renewals++
 						} else {
 							t.Errorf("%s asks: %s", h.name, a)
@@ -186,7 +188,7 @@ func TestIdleHubHibernates(t *testing.T) {
 				for _, h := range hosts {
 					t.Logf("%s asks %d times for a wake-up, a request and a minute awake", h.name, len(h.meter.since()))
 				}
-				if sessions := b.keys(t, sessionPrefix); len(sessions) > 2*n {
+				if sessions := b.keys(t, layout.SessionPrefix); len(sessions) > 2*n {
 					t.Errorf("%d sessions are left: %v", len(sessions), sessions)
 				}
 			})
@@ -231,7 +233,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 					t.Fatal(err)
 				}
 				asleep(t, hosts)
-				look, err := Inspect(t.Context(), Options{Name: "Test", Store: b})
+				look, err := inspect.Open(t.Context(), inspect.Options{Name: "Test", Store: b})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -239,12 +241,12 @@ func TestTimersWakeTheHub(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if p := status.Partitions[hosts[0].place.of("nap")]; p.WakeAt == nil || !p.WakeAt.Equal(due) || p.Owner != "" {
+				if p := status.Partitions[hosts[0].ranges.Of("nap")]; p.WakeAt == nil || !p.WakeAt.Equal(due) || p.Owner != "" {
 					t.Errorf("its root says: %+v, its timer is due at %v", p, due)
 				}
 				left := hosts
 				if kill {
-					owner := slices.IndexFunc(hosts, func(h *metered) bool { return h.parts[h.place.of("nap")].owner == h.Session() })
+					owner := slices.IndexFunc(hosts, func(h *metered) bool { return h.parts[h.ranges.Of("nap")].owner == h.Session() })
 					hosts[owner].crash()
 					board.cut(hosts[owner].name)
 					left = slices.Delete(slices.Clone(hosts), owner, owner+1)

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
@@ -66,10 +67,10 @@ type Options struct {
 // Hub is an open task hub: this process owns some of its partitions, and knows who owns
 // the others.
 type Hub struct {
-	opts  Options
-	id    string
-	place placement
-	net   transport.Network // nil: this host is alone, or on standby
+	opts   Options
+	id     string
+	ranges layout.Ranges
+	net    transport.Network // nil: this host is alone, or on standby
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -134,28 +135,22 @@ func Open(ctx context.Context, opts Options) (*Hub, error) {
 }
 
 func open(ctx context.Context, opts Options) (*Hub, error) {
-	m, created, err := openManifest(ctx, opts.Sched, opts.Store, opts.Name, opts.Leases, opts.Partitions, opts.Prepare)
-	if err != nil {
-		return nil, err
-	}
-	place, err := m.placement()
+	m, created, err := layout.Open(ctx, opts.Sched, opts.Store, layout.Wanted{
+		Name: opts.Name, Leases: opts.Leases, Partitions: opts.Partitions, Prepare: opts.Prepare,
+	})
 	if err != nil {
 		return nil, err
 	}
 	h := &Hub{
-		opts: opts, id: m.ID, place: place, ended: opts.Sched.NewSignal(), news: opts.Sched.NewSignal(),
-		parts: make([]share, len(place.starts)),
+		opts: opts, id: m.ID, ranges: m.Ranges(), ended: opts.Sched.NewSignal(), news: opts.Sched.NewSignal(),
+		parts: make([]share, m.Ranges().Len()),
 	}
 	h.runner = newRunner(h)
 	for n := range h.parts {
 		h.parts[n] = share{state: Opening, changed: opts.Sched.NewSignal()}
 	}
 	if opts.Network != nil {
-		key, err := m.key()
-		if err != nil {
-			return nil, err
-		}
-		if h.net, err = opts.Network(m.ID, key); err != nil {
+		if h.net, err = opts.Network(m.ID, m.PeerSecret()); err != nil {
 			return nil, err
 		}
 		h.opts.About.Address = h.net.Address()
@@ -221,10 +216,8 @@ func (h *Hub) openSession(ctx context.Context) (*lease.Session, error) {
 }
 
 func (h *Hub) leaseConfig() lease.Config {
-	return lease.Config{Register: h.register(), Sched: h.opts.Sched, Prefix: sessionPrefix, Lease: h.opts.Lease}
+	return lease.Config{Register: h.register(), Sched: h.opts.Sched, Prefix: layout.SessionPrefix, Lease: h.opts.Lease}
 }
-
-const sessionPrefix = "session/"
 
 // endedSessionsKept is how long the object of a session that has ended stays, for people
 // who want to know who was there.
@@ -236,7 +229,7 @@ func (h *Hub) sweepSessions() {
 	if h.opts.Register != nil {
 		return // a table is not listed
 	}
-	if err := lease.Sweep(h.ctx, h.opts.Store, sessionPrefix, endedSessionsKept); err != nil && h.ctx.Err() == nil {
+	if err := lease.Sweep(h.ctx, h.opts.Store, layout.SessionPrefix, endedSessionsKept); err != nil && h.ctx.Err() == nil {
 		h.opts.Log.Warn("ended sessions are not swept", "hub", h.opts.Name, "error", err)
 	}
 }
@@ -282,8 +275,8 @@ func (h *Hub) run(session *lease.Session) {
 
 func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 	return partition.Config{
-		Hub: h.id, Partition: n, Partitions: len(h.parts), Place: h.place.of,
-		Prefix: partitionPrefix(n), PrefixOf: partitionPrefix,
+		Hub: h.id, Partition: n, Partitions: len(h.parts), Place: h.ranges.Of,
+		Prefix: layout.PartitionPrefix(n), PrefixOf: layout.PartitionPrefix,
 		Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched, Session: session,
 		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Late: &h.late, Log: h.opts.Log,
 		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
@@ -291,8 +284,6 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 		Limits: h.opts.Limits,
 	}
 }
-
-func partitionPrefix(n int) string { return fmt.Sprintf("p/%02d/", n) }
 
 func (h *Hub) isStopping() bool {
 	h.mu.Lock()

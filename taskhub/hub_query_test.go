@@ -14,6 +14,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -300,7 +301,7 @@ func TestLargePayloads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key := partitionPrefix(ref.Partition) + "payload/" + ref.Name
+		key := layout.PartitionPrefix(ref.Partition) + "payload/" + ref.Name
 		b.overwrite(t, key, func(x []byte) []byte { x[5] ^= 1; return x })
 		if _, err := h.Get(t.Context(), "a", GetOptions{Payloads: true}); err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("damaged payload: %v", err)
@@ -448,7 +449,7 @@ func TestPartitionsAreFixedAtCreation(t *testing.T) {
 		}
 		next.wantDone(t, "a")
 		body, _, err := b.Get(t.Context(), "hub.json")
-		m := manifest{}
+		m := layout.Manifest{}
 		if err == nil {
 			err = json.Unmarshal(body, &m)
 		}
@@ -457,27 +458,6 @@ func TestPartitionsAreFixedAtCreation(t *testing.T) {
 			t.Errorf("hub.json %+v, %v", m, err)
 		}
 	})
-}
-
-// The hash is part of the format: these places must never change.
-func TestPlacementIsPinned(t *testing.T) {
-	p := evenPlacement(16)
-	var got []int
-	for _, id := range []string{"", "a", "b", "order-1", "order-2", "0123456789abcdef0123456789abcdef", "日本"} {
-		got = append(got, p.of(id))
-	}
-	if want := []int{6, 9, 7, 11, 1, 4, 1}; !slices.Equal(got, want) {
-		t.Errorf("places %v, want %v", got, want)
-	}
-	counts := make([]int, 4)
-	for n := range 10_000 {
-		counts[evenPlacement(4).of(fmt.Sprint("device-", n))]++
-	}
-	for _, c := range counts {
-		if c < 2200 || c > 2800 {
-			t.Errorf("10,000 ids fall into 4 partitions as %v", counts)
-		}
-	}
 }
 
 func TestANewHubIsPreparedFirst(t *testing.T) {

@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/partition"
 )
 
 func rootOf(t *testing.T, b *bucket, n int) *partition.Root {
 	t.Helper()
-	body, _, err := b.Get(t.Context(), partitionPrefix(n)+"root")
+	body, _, err := b.Get(t.Context(), layout.PartitionPrefix(n)+"root")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,9 +241,9 @@ func TestCorruptRecordParksThePartition(t *testing.T) {
 				h := host(t, b, running(nothing), partitions(2), proven)
 				h.begin(t, "a")
 				eventsIn(t, h, 0, 10)
-				n := h.place.of("a")
+				n := h.ranges.Of("a")
 				h.crash()
-				keys := b.keys(t, partitionPrefix(n)+"log/")
+				keys := b.keys(t, layout.PartitionPrefix(n)+"log/")
 				key := keys[len(keys)/2]
 				bad := b.overwrite(t, key, change)
 				next := host(t, b, running(nothing), proven)
@@ -263,7 +264,7 @@ func TestCorruptRecordParksThePartition(t *testing.T) {
 				// The others go on.
 				awaitState(t, next, 1-n, Serving)
 				for i := 0; ; i++ {
-					if id := fmt.Sprint("other", i); next.place.of(id) != n {
+					if id := fmt.Sprint("other", i); next.ranges.Of(id) != n {
 						next.begin(t, id)
 						break
 					}
@@ -280,7 +281,7 @@ func TestRecordOfAnotherHistoryParksThePartition(t *testing.T) {
 		h.begin(t, "a")
 		eventsIn(t, h, 0, 4)
 		h.crash()
-		keys := b.keys(t, partitionPrefix(0)+"log/")
+		keys := b.keys(t, layout.PartitionPrefix(0)+"log/")
 		last := keys[len(keys)-1]
 		// The same slot of another hub.
 		other := newBucket()
@@ -317,7 +318,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 			if r.Previous == nil || r.Checkpoint.Seq <= r.Previous.Seq {
 				t.Fatalf("root %+v", r)
 			}
-			key := partitionPrefix(0) + "table/" + r.Checkpoint.Bundle.Name
+			key := layout.PartitionPrefix(0) + "table/" + r.Checkpoint.Bundle.Name
 			if how == "damaged" {
 				b.overwrite(t, key, func(x []byte) []byte { x[len(x)/2] ^= 1; return x })
 			} else if err := b.Delete(t.Context(), key); err != nil {
@@ -347,7 +348,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 			next.crash()
 			r = rootOf(t, b, 0)
 			for _, name := range append(r.Checkpoint.Objects(), r.Previous.Objects()...) {
-				_ = b.Delete(t.Context(), partitionPrefix(0)+"table/"+name)
+				_ = b.Delete(t.Context(), layout.PartitionPrefix(0)+"table/"+name)
 			}
 			last := host(t, b, running(nothing), proven, never)
 			if info := awaitState(t, last, 0, Parked); !strings.Contains(info.Detail, r.Checkpoint.Bundle.Name) {

@@ -13,6 +13,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/kv"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/transport"
@@ -27,7 +28,7 @@ const (
 
 // Get implements Client.
 func (h *Hub) Get(ctx context.Context, id string, opt GetOptions) (*Instance, error) {
-	a, err := h.ask(ctx, h.place.of(id), &transport.Request{Op: &transport.Request_Get{
+	a, err := h.ask(ctx, h.ranges.Of(id), &transport.Request{Op: &transport.Request_Get{
 		Get: &transport.Get{Instance: id, Payloads: opt.Payloads},
 	}})
 	if err != nil {
@@ -104,12 +105,12 @@ func (h *Hub) loadPayloads(ctx context.Context, inst *Instance) error {
 
 // Payload fetches what a payload reference stands for; other text is answered as it is.
 func (h *Hub) Payload(ctx context.Context, text string) (string, error) {
-	return partition.ReadPayload(ctx, h.opts.Store, partitionPrefix, text)
+	return partition.ReadPayload(ctx, h.opts.Store, layout.PartitionPrefix, text)
 }
 
 // History implements Client.
 func (h *Hub) History(ctx context.Context, id string) ([]*history.HistoryEvent, error) {
-	a, err := h.ask(ctx, h.place.of(id), &transport.Request{Op: &transport.Request_History{History: id}})
+	a, err := h.ask(ctx, h.ranges.Of(id), &transport.Request{Op: &transport.Request_History{History: id}})
 	if err != nil {
 		return nil, err
 	}

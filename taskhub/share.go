@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/core"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
@@ -162,7 +163,7 @@ func (h *Hub) glimpsed(owner string, r lease.Record, bad error) {
 }
 
 func (h *Hub) sessionRecord(ctx context.Context, id string) (lease.Record, error) {
-	key := sessionPrefix + id
+	key := layout.SessionPrefix + id
 	b, _, err := lease.Read(ctx, h.opts.Sched, h.register(), key)
 	if err != nil {
 		if errors.Is(err, storage.ErrNotFound) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -128,7 +129,7 @@ func (s *sleeper) sessionsChanged(ctx context.Context, requests *int) (bool, err
 	*requests++
 	now := map[string]storage.Entry{}
 	changed := false
-	for e, err := range h.opts.Store.List(ctx, sessionPrefix, "") {
+	for e, err := range h.opts.Store.List(ctx, layout.SessionPrefix, "") {
 		if err != nil {
 			return false, err
 		}
@@ -179,7 +180,7 @@ func (h *Hub) forgetSession(session *lease.Session) {
 	}
 	ctx, cancel := h.opts.Sched.WithTimeout(h.ctx, glanceTimeout)
 	defer cancel()
-	if err := h.opts.Store.Delete(ctx, sessionPrefix+session.ID()); err != nil && ctx.Err() == nil {
+	if err := h.opts.Store.Delete(ctx, layout.SessionPrefix+session.ID()); err != nil && ctx.Err() == nil {
 		h.opts.Log.Debug("an ended session is left", "hub", h.opts.Name, "session", session.ID(), "error", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/history"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/storage/faulty"
@@ -118,7 +119,7 @@ func (s *evicting) Replace(ctx context.Context, key string, old storage.Tag, bod
 	if key == "p/02/root" && !s.done && s.session() != "" {
 		s.done = true
 		for err := storage.ErrConflict; errors.Is(err, storage.ErrConflict); { // with a renewal
-			err = s.evict(ctx, sessionPrefix+s.session())
+			err = s.evict(ctx, layout.SessionPrefix+s.session())
 		}
 		time.Sleep(20 * time.Second) // longer than the next renewal takes to find out
 	}

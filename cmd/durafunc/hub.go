@@ -16,8 +16,9 @@ import (
 
 	"github.com/durafunc/durafunc/host"
 	"github.com/durafunc/durafunc/host/hostjson"
-	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/inspect"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/partition"
 )
 
@@ -42,7 +43,7 @@ func (f *hubFlags) add(cmd *cobra.Command) {
 }
 
 // open finds the hub that host.json names.
-func (f *hubFlags) open(ctx context.Context) (*taskhub.Inspector, error) {
+func (f *hubFlags) open(ctx context.Context) (*inspect.Inspector, error) {
 	cfg, _, err := hostjson.Load(f.root, os.Environ())
 	if err != nil {
 		return nil, err
@@ -55,8 +56,8 @@ func (f *hubFlags) open(ctx context.Context) (*taskhub.Inspector, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, err := taskhub.Inspect(ctx, taskhub.Options{Name: cfg.DurableTask.HubName, Store: store, Register: register, Leases: leases})
-	if errors.Is(err, taskhub.ErrNoHub) {
+	i, err := inspect.Open(ctx, inspect.Options{Name: cfg.DurableTask.HubName, Store: store, Register: register, Leases: leases})
+	if errors.Is(err, layout.ErrNoHub) {
 		return nil, fmt.Errorf("%w: %s; durafunc start creates one", err, place)
 	}
 	return i, err
@@ -94,7 +95,7 @@ func hubStatusCommand() *cobra.Command {
 	return cmd
 }
 
-func printStatus(out io.Writer, s *taskhub.HubStatus) error {
+func printStatus(out io.Writer, s *inspect.Status) error {
 	fmt.Fprintf(out, "task hub %s (%s), created %s\n\n", s.Name, s.ID, s.Created.Format(time.RFC3339))
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "session\tstate\thost\tpid\tstarted\trenewed")

@@ -27,6 +27,16 @@ import (
 // short, or somebody edited them.
 var ErrDamaged = errors.New("damaged")
 
+// CorruptError means that an object in the bucket is damaged or contradicts others. Its
+// bytes are left as they are; a person decides.
+type CorruptError struct {
+	Key string // of the object, below the hub's prefix
+	Err error
+}
+
+func (e *CorruptError) Error() string { return fmt.Sprintf("corrupt object %s: %v", e.Key, e.Err) }
+func (e *CorruptError) Unwrap() error { return e.Err }
+
 const (
 	sumName = `"sum"`
 	sumHead = `  ` + sumName + `: "sha256:`

@@ -52,15 +52,9 @@ func decodeRoot(key string, b []byte) (*Root, error) {
 	return r, nil
 }
 
-// CorruptError means that an object, of a partition or hub.json, is damaged or contradicts
-// another. The partition, or the hub, stops; the bytes stay where they are.
-type CorruptError struct {
-	Key string
-	Err error
-}
-
-func (e *CorruptError) Error() string { return fmt.Sprintf("corrupt object %s: %v", e.Key, e.Err) }
-func (e *CorruptError) Unwrap() error { return e.Err }
+// CorruptError means that an object of the partition is damaged or contradicts another.
+// The partition stops; the bytes stay where they are.
+type CorruptError = checked.CorruptError
 
 // ErrFenced means that another session owns the partition now. What this one had not
 // committed is redone there.

@@ -1,4 +1,4 @@
-package taskhub
+package inspect
 
 import (
 	"context"
@@ -11,48 +11,47 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
-// ErrNoHub means that there is no task hub under the prefix.
-var ErrNoHub = errors.New("no task hub there")
+// Options say which hub to look into.
+type Options struct {
+	// Name is the hub's name, for error messages; Store is rooted at the hub's prefix.
+	Name  string
+	Store storage.Store
+	// Register keeps sessions and roots; nil: Store does. Leases says in words where that
+	// is, as for taskhub.Options.
+	Register lease.Register
+	Leases   string
+}
 
 // Inspector looks into a hub's bucket without taking part in the hub: it writes nothing.
 type Inspector struct {
 	store    storage.Store
 	register lease.Register
-	man      *manifest
+	man      *layout.Manifest
 }
 
-// Inspect opens the hub that opts names: Name, Store, Register and Leases count.
-func Inspect(ctx context.Context, opts Options) (*Inspector, error) {
-	store, name := opts.Store, opts.Name
-	b, _, err := store.Get(ctx, manifestKey)
-	if errors.Is(err, storage.ErrNotFound) {
-		return nil, fmt.Errorf("task hub %q: %w", name, ErrNoHub)
-	}
+// Open reads the hub's manifest. Errors are layout.ErrNoHub, layout.ErrFormat,
+// layout.ErrLeases, a *checked.CorruptError and the store's.
+func Open(ctx context.Context, opts Options) (*Inspector, error) {
+	m, err := layout.Read(ctx, opts.Store, opts.Leases)
 	if err != nil {
-		return nil, fmt.Errorf("task hub %q: %w", name, err)
+		return nil, fmt.Errorf("task hub %q: %w", opts.Name, err)
 	}
-	m, err := decodeManifest(b)
-	if err == nil {
-		err = m.checkLeases(opts.Leases)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("task hub %q: %w", name, err)
-	}
-	i := &Inspector{store: store, register: opts.Register, man: m}
+	i := &Inspector{store: opts.Store, register: opts.Register, man: m}
 	if i.register == nil {
-		i.register = store
+		i.register = i.store
 	}
 	return i, nil
 }
 
-// HubStatus is what the bucket says of a hub at a glance.
-type HubStatus struct {
+// Status is what the bucket says of a hub at a glance.
+type Status struct {
 	Name       string              `json:"name"`
 	ID         string              `json:"id"`
 	Created    time.Time           `json:"created"`
@@ -78,8 +77,8 @@ type SessionStatus struct {
 func (i *Inspector) Partitions() int { return len(i.man.Starts) }
 
 // Status reads sessions, roots and the extent of the logs.
-func (i *Inspector) Status(ctx context.Context) (*HubStatus, error) {
-	s := &HubStatus{Name: i.man.Name, ID: i.man.ID, Created: i.man.Created}
+func (i *Inspector) Status(ctx context.Context) (*Status, error) {
+	s := &Status{Name: i.man.Name, ID: i.man.ID, Created: i.man.Created}
 	for n := range i.man.Starts {
 		p, err := partition.ReadStatus(ctx, i.config(n, nil))
 		if err != nil {
@@ -100,11 +99,11 @@ func (i *Inspector) sessions(ctx context.Context, parts []*partition.Status) ([]
 	renewed := map[string]time.Time{}
 	var ids []string
 	if i.register == lease.Register(i.store) {
-		for e, err := range i.store.List(ctx, sessionPrefix, "") {
+		for e, err := range i.store.List(ctx, layout.SessionPrefix, "") {
 			if err != nil {
 				return nil, err
 			}
-			id := strings.TrimPrefix(e.Key, sessionPrefix)
+			id := strings.TrimPrefix(e.Key, layout.SessionPrefix)
 			ids, renewed[id] = append(ids, id), e.Modified
 		}
 	} else {
@@ -116,7 +115,7 @@ func (i *Inspector) sessions(ctx context.Context, parts []*partition.Status) ([]
 	}
 	sessions := []SessionStatus{}
 	for _, id := range ids {
-		b, _, err := i.register.Get(ctx, sessionPrefix+id)
+		b, _, err := i.register.Get(ctx, layout.SessionPrefix+id)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue // swept meanwhile
 		}
@@ -124,7 +123,7 @@ func (i *Inspector) sessions(ctx context.Context, parts []*partition.Status) ([]
 			return nil, err
 		}
 		s := SessionStatus{ID: id, Renewed: renewed[id]}
-		if r, err := lease.Decode(sessionPrefix+id, b); err != nil {
+		if r, err := lease.Decode(layout.SessionPrefix+id, b); err != nil {
 			s.State, s.Problem = "unreadable", err.Error()
 		} else {
 			s.State, s.Host, s.PID, s.Started = r.State, r.Host, r.PID, r.Started
@@ -158,7 +157,7 @@ func (i *Inspector) Verify(ctx context.Context, n int, opener checkpoint.Opener)
 
 func (i *Inspector) config(n int, opener checkpoint.Opener) partition.Config {
 	return partition.Config{
-		Hub: i.man.ID, Partition: n, Partitions: len(i.man.Starts), Prefix: partitionPrefix(n), PrefixOf: partitionPrefix,
+		Hub: i.man.ID, Partition: n, Partitions: len(i.man.Starts), Prefix: layout.PartitionPrefix(n), PrefixOf: layout.PartitionPrefix,
 		Store: i.store, Register: i.register, Sched: sched.Real(), Opener: opener, Log: hclog.NewNullLogger(),
 	}
 }
