@@ -2,13 +2,13 @@ package taskhub
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/routing"
 )
 
 // Status is the runtime status of an instance (F§4.1);
@@ -65,7 +65,7 @@ var (
 	ErrPayloadTooLarge = partition.ErrPayloadTooLarge
 	// ErrUnavailable means that the request was not answered and may be sent again:
 	// the partition is moving, or the store cannot be reached.
-	ErrUnavailable = errors.New("task hub is unavailable")
+	ErrUnavailable = routing.ErrUnavailable
 )
 
 // Errors of Open that a person mends: the hub was written by a newer version or is no hub,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/inspect"
 	"github.com/durafunc/durafunc/taskhub/layout"
@@ -107,7 +108,7 @@ func TestDamagedRootParksThePartition(t *testing.T) {
 			}
 			for other := range 3 {
 				if other != n {
-					awaitState(t, next, other, Serving)
+					awaitState(t, next, other, cluster.Serving)
 				}
 			}
 			status, verify, readable := looked(t, b)
@@ -121,7 +122,7 @@ func TestDamagedRootParksThePartition(t *testing.T) {
 			}
 			b.overwrite(t, key, func([]byte) []byte { return good })
 			last := host(t, b, running(nothing), proven)
-			awaitState(t, last, n, Serving)
+			awaitState(t, last, n, cluster.Serving)
 			eventsIn(t, last, 10, 12)
 			wantEvents(t, last, 12)
 		})
@@ -144,11 +145,11 @@ func TestRootDamagedUnderItsOwner(t *testing.T) {
 		if info := awaitState(t, h, n, Parked); !strings.Contains(info.Detail, key) {
 			t.Errorf("detail %q does not name %s", info.Detail, key)
 		}
-		awaitState(t, h, 1-n, Serving)
+		awaitState(t, h, 1-n, cluster.Serving)
 		h.crash()
 		b.overwrite(t, key, func([]byte) []byte { return good })
 		next := host(t, b, running(nothing), proven)
-		awaitState(t, next, n, Serving)
+		awaitState(t, next, n, cluster.Serving)
 		wantEvents(t, next, 10)
 	})
 }
@@ -161,14 +162,14 @@ func TestParkedPartitionIsLeftToItsOwner(t *testing.T) {
 		a := host(t, b, running(nothing), partitions(2), net.at("a"))
 		a.begin(t, "a")
 		n := a.ranges.Of("a")
-		awaitState(t, a, 1-n, Serving) // its root tells where a is
+		awaitState(t, a, 1-n, cluster.Serving) // its root tells where a is
 		b.overwrite(t, layout.PartitionPrefix(n)+"root", flip(0.5))
 		other := host(t, b, running(nothing), net.at("b"))
-		awaitState(t, other, n, Elsewhere)
+		awaitState(t, other, n, cluster.Elsewhere)
 		if i, err := other.Get(t.Context(), "a", GetOptions{}); err != nil || i.Status != history.Running {
 			t.Errorf("a request to the owner, sent to another host: %+v, %v", i, err)
 		}
-		if s := a.Info()[n]; s.State != Serving || s.Epoch != 1 {
+		if s := a.Info()[n]; s.State != cluster.Serving || s.Epoch != 1 {
 			t.Errorf("the owner says %+v", s)
 		}
 	})
@@ -182,7 +183,7 @@ func TestDamagedSessionOfADeadHost(t *testing.T) {
 		h.begin(t, "a")
 		eventsIn(t, h, 0, 10)
 		for n := range 4 {
-			awaitState(t, h, n, Serving)
+			awaitState(t, h, n, cluster.Serving)
 		}
 		h.crash()
 		crashed := time.Now()
@@ -200,7 +201,7 @@ func TestDamagedSessionOfADeadHost(t *testing.T) {
 			}
 		}
 		for n := range 4 {
-			awaitState(t, next, n, Serving)
+			awaitState(t, next, n, cluster.Serving)
 			if e := rootOf(t, b, n).Epoch; e != 2 {
 				t.Errorf("partition %d: epoch %d after 2 owners", n, e)
 			}
@@ -234,7 +235,7 @@ func TestSessionDamagedUnderItsHolder(t *testing.T) {
 			for n := 0; n < 4; {
 				served := 0
 				for _, o := range others {
-					if s := o.Info()[n]; s.State == Serving && o.Session() != first && rootOf(t, b, n).Owner == o.Session() {
+					if s := o.Info()[n]; s.State == cluster.Serving && o.Session() != first && rootOf(t, b, n).Owner == o.Session() {
 						served++
 					}
 				}
@@ -281,7 +282,7 @@ func TestDamagedRootOfASleepingHub(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Hour)
-		if info := h.Info(); info[0].State != Parked || info[1].State != Serving {
+		if info := h.Info(); info[0].State != Parked || info[1].State != cluster.Serving {
 			t.Errorf("%+v", info)
 		}
 	})

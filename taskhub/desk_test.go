@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/transport"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -135,7 +136,7 @@ func teamOf(t *testing.T, b *bucket, crews ...*crew) (hosts []*hubHost, board *s
 	for n, c := range crews {
 		h := host(t, b, board.at(fmt.Sprint("host", n)), never, c.works)
 		if n == 0 {
-			h.reaches(t, time.Minute, Serving)
+			h.reaches(t, time.Minute, cluster.Serving)
 		}
 		hosts = append(hosts, h)
 	}
@@ -277,7 +278,7 @@ func TestMovesLeaveRunningActivitiesAlone(t *testing.T) {
 				if tt.early {
 					close(held)
 				}
-				hosts[1].reaches(t, time.Minute, Serving)
+				hosts[1].reaches(t, time.Minute, cluster.Serving)
 				time.Sleep(5 * time.Second)
 				if !tt.early {
 					if n := len(began()); n != 1 {
@@ -383,7 +384,7 @@ func TestLostAndRepeatedMessages(t *testing.T) {
 		}
 		owner, runs := newCrew(theHello), newCrew(theSay)
 		first := host(t, b, board.at("host0"), loses, never, owner.works)
-		first.reaches(t, time.Minute, Serving)
+		first.reaches(t, time.Minute, cluster.Serving)
 		second := host(t, b, board.at("host1"), loses, never, runs.works)
 		meetings(t, first, second)
 		first.begin(t, "i")

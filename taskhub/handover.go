@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/transport"
@@ -33,7 +34,7 @@ func (s *steward) balance() {
 		return
 	}
 	for _, x := range h.parts {
-		if x.free || x.heir || x.mine(s.session.ID()) && x.part == nil && x.state != Parked {
+		if x.free || x.heir || x.mine(s.session.ID()) && x.part == nil && x.state != cluster.Parked {
 			return // what is on its way comes first
 		}
 	}
@@ -73,7 +74,7 @@ func (h *Hub) give(ctx context.Context, m *transport.Move) *transport.Response {
 	for n := range h.parts {
 		if x := &h.parts[n]; x.mine(me) {
 			mine++
-			if x.serving() && x.state == Serving {
+			if x.serving() && x.state == cluster.Serving {
 				chosen = n
 			}
 		}
@@ -105,7 +106,7 @@ func (h *Hub) handOver(ctx context.Context, n int, heir load) error {
 		h.mu.Unlock()
 		return partition.ErrStopped
 	}
-	h.parts[n].state = Moving
+	h.parts[n].state = cluster.Moving
 	h.mu.Unlock()
 	if d := h.desk(n); d != nil {
 		d.move()
@@ -140,7 +141,7 @@ func (h *Hub) handOver(ctx context.Context, n int, heir load) error {
 // know what follows.
 func (h *Hub) handedOver(n int, part *partition.Partition) bool {
 	x := h.share(n)
-	return x.part != part || x.state == Moving || x.state == Asleep || x.heir || x.owner != h.sessionID() || x.free
+	return x.part != part || x.state == cluster.Moving || x.state == cluster.Dormant || x.heir || x.owner != h.sessionID() || x.free
 }
 
 func (h *Hub) sessionID() string {
@@ -158,7 +159,7 @@ func (h *Hub) handAllOver(ctx context.Context) error {
 	heirs := make([]load, len(h.parts))
 	parts := make([]*partition.Partition, len(h.parts))
 	for n, x := range h.parts {
-		if x.part == nil || x.state == Moving {
+		if x.part == nil || x.state == cluster.Moving {
 			continue
 		}
 		parts[n] = x.part

@@ -3,9 +3,9 @@ package taskhub
 import (
 	"context"
 	"slices"
-	"sync/atomic"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/transport"
@@ -28,12 +28,9 @@ const (
 	wakeAhead = time.Second
 )
 
-// hibernation is the part of a hub that decides about its sleep. But for the counters it
-// is guarded by the hub's lock.
+// hibernation is the part of a hub that decides about its sleep. It is guarded by the hub's
+// lock.
 type hibernation struct {
-	// begun and ended count requests that this host executes.
-	begun, ended atomic.Uint64
-
 	sleepy bool
 	// dozing is set from when the partitions are being released until the hub has woken;
 	// it fires when that is over, one way or the other.
@@ -83,17 +80,18 @@ func (s *steward) tire() bool {
 // the partitions of others. Called with the lock held.
 func (s *steward) still() (st stillness, calm bool) {
 	h := s.h
-	st.requests = h.sleep.begun.Load()
-	calm = !h.stopping && !h.moving && !h.asking && st.requests == h.sleep.ended.Load()
+	requests, ended := h.router.Requests()
+	st.requests = requests
+	calm = !h.stopping && !h.moving && !h.asking && requests == ended
 	worth := h.opts.Sched.Now().Add(soon * h.hibernateAfter()).UnixNano()
 	for n := range h.parts {
 		x := &h.parts[n]
 		switch {
-		case x.mine(s.session.ID()) && x.serving() && x.state == Serving:
+		case x.mine(s.session.ID()) && x.serving() && x.state == cluster.Serving:
 			r := x.part.Rest()
 			st.seqs = append(st.seqs, r.Seq)
 			calm = calm && !r.Busy && (r.Timer == 0 || r.Timer > worth)
-		case x.resting, x.state == Elsewhere && !x.heir && h.hears(x.owner):
+		case x.resting, x.state == cluster.Elsewhere && !x.heir && h.hears(x.owner):
 			st.seqs = append(st.seqs, 0)
 		default:
 			calm = false
@@ -117,7 +115,7 @@ func (s *steward) doze() bool {
 	for n := range h.parts {
 		if x := &h.parts[n]; x.mine(s.session.ID()) && x.part != nil {
 			parts[n] = x.part
-			h.updateLocked(n, func(x *share) { x.state = Asleep })
+			h.updateLocked(n, func(x *share) { x.state = cluster.Dormant })
 		}
 	}
 	h.mu.Unlock()
@@ -188,7 +186,7 @@ func (h *Hub) rest(n int, wakeAt int64, late time.Duration) {
 			x.wakeAt += int64(late - wakeAhead)
 		}
 		if h.sleep.dozing != nil {
-			x.state, x.detail = Asleep, ""
+			x.state, x.detail = cluster.Dormant, ""
 		}
 	})
 }

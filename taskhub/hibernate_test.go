@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/inspect"
 	"github.com/durafunc/durafunc/taskhub/layout"
@@ -181,7 +182,7 @@ func TestIdleHubHibernates(t *testing.T) {
 					t.Errorf("a request waits %v for a hub that sleeps", waited)
 				}
 				for _, h := range hosts {
-					h.reaches(t, 10*time.Second, Serving, Elsewhere)
+					h.reaches(t, 10*time.Second, cluster.Serving, cluster.Elsewhere)
 					h.wantDone(t, "a", "b")
 				}
 				asleep(t, hosts)
@@ -367,12 +368,12 @@ func TestStopOfASleepingHub(t *testing.T) {
 					t.Error(err)
 				}
 				for _, p := range h.Info() {
-					if p.State != Stopped {
+					if p.State != cluster.Stopped {
 						t.Errorf("%+v", p)
 					}
 				}
 				next := host(t, b, partitions(4))
-				next.reaches(t, time.Second, Serving) // it waits for no lease
+				next.reaches(t, time.Second, cluster.Serving) // it waits for no lease
 			})
 		})
 	}

@@ -11,9 +11,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/ownership"
 	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/routing"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/transport"
@@ -75,6 +78,7 @@ type Hub struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	ended  sched.Signal
+	router *routing.Router
 	runner *runner
 	late   atomic.Uint64
 
@@ -93,18 +97,14 @@ type Hub struct {
 }
 
 // PartitionState says what this host does with a partition.
-type PartitionState string
+type PartitionState = cluster.State
 
-// The states.
+// The states that users of a hub ask for.
 const (
-	Opening   PartitionState = "opening"   // claiming and recovering it, or finding out whose it is
-	Elsewhere PartitionState = "elsewhere" // another host serves it
-	Waiting   PartitionState = "waiting"   // its owner is silent; it is taken over when the lease has run out
-	Serving   PartitionState = "serving"
-	Moving    PartitionState = "moving" // being handed over to another host
-	Parked    PartitionState = "parked" // an object of it is corrupt; it needs a person
-	Asleep    PartitionState = "asleep" // the hub hibernates until somebody or a timer wants something
-	Stopped   PartitionState = "stopped"
+	Serving = cluster.Serving
+	Waiting = cluster.Waiting
+	Parked  = cluster.Parked
+	Asleep  = cluster.Dormant
 )
 
 // PartitionInfo is one row of Hub.Info.
@@ -118,7 +118,7 @@ type PartitionInfo struct {
 }
 
 // ErrStopped is why everything ends when the hub is stopped.
-var ErrStopped = errors.New("task hub is stopped")
+var ErrStopped = ownership.ErrStopped
 
 // Open reads or creates the hub and starts to own its partitions in the background.
 // It returns when the hub can be spoken to; requests wait a little for their partition.
@@ -147,7 +147,7 @@ func open(ctx context.Context, opts Options) (*Hub, error) {
 	}
 	h.runner = newRunner(h)
 	for n := range h.parts {
-		h.parts[n] = share{state: Opening, changed: opts.Sched.NewSignal()}
+		h.parts[n] = share{state: cluster.Opening, changed: opts.Sched.NewSignal()}
 	}
 	if opts.Network != nil {
 		if h.net, err = opts.Network(m.ID, m.PeerSecret()); err != nil {
@@ -155,6 +155,7 @@ func open(ctx context.Context, opts Options) (*Hub, error) {
 		}
 		h.opts.About.Address = h.net.Address()
 	}
+	h.router = routing.New(routing.Config{Hub: m.ID, Partitions: len(h.parts), Owners: h, Network: h.net, Sched: opts.Sched})
 	h.ctx, h.cancel = opts.Sched.WithCancel(context.Background())
 	// Also for a Stop that comes before run does.
 	if h.session, err = h.openSession(ctx); err != nil {
@@ -249,7 +250,7 @@ func (h *Hub) run(session *lease.Session) {
 		}
 		// A hub that stops closes its session, and must not join again for it.
 		if h.ctx.Err() != nil || h.isStopping() {
-			h.all(Stopped)
+			h.all(cluster.Stopped)
 			return
 		}
 		if !asleep {
@@ -278,7 +279,7 @@ func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 		Hub: h.id, Partition: n, Partitions: len(h.parts), Place: h.ranges.Of,
 		Prefix: layout.PartitionPrefix(n), PrefixOf: layout.PartitionPrefix,
 		Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched, Session: session,
-		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h, Late: &h.late, Log: h.opts.Log,
+		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h.router, Late: &h.late, Log: h.opts.Log,
 		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
 		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached, CheckpointRecords: h.opts.CheckpointRecords,
 		Limits: h.opts.Limits,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checked"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/layout"
@@ -192,7 +193,7 @@ func TestWaitOverAPartitionRestart(t *testing.T) {
 		synctest.Wait()
 		h.serving()[0].Abandon(errors.New("a bug"))
 		synctest.Wait()
-		awaitState(t, h, 0, Serving)
+		awaitState(t, h, 0, cluster.Serving)
 		if e := h.Info()[0].Epoch; e != 2 {
 			t.Errorf("epoch %d", e)
 		}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/partition"
@@ -115,7 +116,7 @@ func TestTakeoverWaitsForTheLease(t *testing.T) {
 		if s := second.Info()[0].State; s != Waiting {
 			t.Errorf("after 5 s it is %s", s)
 		}
-		for second.Info()[0].State != Serving {
+		for second.Info()[0].State != cluster.Serving {
 			time.Sleep(100 * time.Millisecond)
 		}
 		if took := time.Since(crashed); took < 10*time.Second || took > 20*time.Second {
@@ -262,7 +263,7 @@ func TestCorruptRecordParksThePartition(t *testing.T) {
 					t.Errorf("a request to a parked partition waited %v", took)
 				}
 				// The others go on.
-				awaitState(t, next, 1-n, Serving)
+				awaitState(t, next, 1-n, cluster.Serving)
 				for i := 0; ; i++ {
 					if id := fmt.Sprint("other", i); next.ranges.Of(id) != n {
 						next.begin(t, id)
@@ -325,7 +326,7 @@ func TestDamagedCheckpointFallsBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			next := host(t, b, running(nothing), proven, never)
-			awaitState(t, next, 0, Serving)
+			awaitState(t, next, 0, cluster.Serving)
 			eventsIn(t, next, 35, 40)
 			time.Sleep(time.Minute) // all are history, and a checkpoint is taken
 			events, err := next.History(t.Context(), "a")

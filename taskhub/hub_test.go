@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -112,7 +113,7 @@ func openHub(t testing.TB, store storage.Store, opener checkpoint.Opener, partit
 		t.Fatal(err)
 	}
 	// In real time: on a slow disk that is longer than requests wait.
-	for end := time.Now().Add(2 * time.Minute); slices.ContainsFunc(h.Info(), func(p PartitionInfo) bool { return p.State != Serving }); {
+	for end := time.Now().Add(2 * time.Minute); slices.ContainsFunc(h.Info(), func(p PartitionInfo) bool { return p.State != cluster.Serving }); {
 		if time.Now().After(end) {
 			t.Fatalf("not served: %+v", h.Info())
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/transport"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
@@ -91,7 +92,7 @@ func (h *Hub) greet() {
 	hello := &transport.Hello{Session: me.ID(), Address: h.opts.About.Address, Leaving: h.stopping || h.leaving, Sleepy: h.sleep.sleepy}
 	for n, s := range h.parts {
 		switch {
-		case s.mine(me.ID()) && (s.part != nil || s.state == Parked):
+		case s.mine(me.ID()) && (s.part != nil || s.state == cluster.Parked):
 			hello.Owned = append(hello.Owned, &transport.Owned{Partition: uint32(n), Epoch: s.epoch})
 		case s.heir:
 			hello.Owned = append(hello.Owned, &transport.Owned{
@@ -176,8 +177,8 @@ func (h *Hub) heard(hello *transport.Hello) {
 				h.belongs(n, o.Heir.Session, o.Heir.Address, o.Epoch)
 				h.meet(o.Heir.Session, o.Heir.Address)
 			}
-		case o.Epoch > s.epoch || s.owner == "" || s.free && s.owner != hello.Session || s.state == Waiting:
-			if s.mine(me) && s.state != Parked {
+		case o.Epoch > s.epoch || s.owner == "" || s.free && s.owner != hello.Session || s.state == cluster.Waiting:
+			if s.mine(me) && s.state != cluster.Parked {
 				continue // this host is claiming it, and will see
 			}
 			again := s.owner == hello.Session && o.Epoch == s.epoch

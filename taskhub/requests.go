@@ -37,14 +37,14 @@ func (h *Hub) Start(ctx context.Context, r StartRequest) (StartResult, error) {
 	if err := h.checkPayload("input", r.Input); err != nil {
 		return StartResult{}, err
 	}
-	a, err := h.ask(ctx, h.ranges.Of(r.ID), &transport.Request{RequestId: rid, Op: &transport.Request_Start{Start: &transport.Start{
+	a, err := h.router.Ask(ctx, h.ranges.Of(r.ID), &transport.Request{RequestId: rid, Op: &transport.Request_Start{Start: &transport.Start{
 		Instance: r.ID, Name: r.Name, Version: r.Version, Input: r.Input, Execution: hex.EncodeToString(random[:]),
 		StartAt: nanos(r.StartAt), Tags: r.Tags,
 	}}})
 	if err != nil {
 		return StartResult{ID: r.ID}, err
 	}
-	return StartResult{ID: r.ID, Replaced: a.replaced}, nil
+	return StartResult{ID: r.ID, Replaced: a.Replaced}, nil
 }
 
 // checkPayload refuses what could not be stored or is no JSON.
@@ -63,7 +63,7 @@ func (h *Hub) checkPayload(what string, payload *string) error {
 // Wait implements Client. It outlives the partition's move to another host.
 func (h *Hub) Wait(ctx context.Context, id string) (*Instance, error) {
 	for {
-		_, err := h.ask(ctx, h.ranges.Of(id), &transport.Request{Op: &transport.Request_Wait{Wait: id}})
+		_, err := h.router.Ask(ctx, h.ranges.Of(id), &transport.Request{Op: &transport.Request_Wait{Wait: id}})
 		switch {
 		case err == nil:
 			return h.Get(ctx, id, GetOptions{Payloads: true})
@@ -115,6 +115,6 @@ func (h *Hub) change(ctx context.Context, id string, r *transport.Request) error
 		return err
 	}
 	r.RequestId = rid
-	_, err = h.ask(ctx, h.ranges.Of(id), r)
+	_, err = h.router.Ask(ctx, h.ranges.Of(id), r)
 	return err
 }

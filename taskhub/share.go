@@ -5,9 +5,11 @@ import (
 	"errors"
 	"time"
 
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
+	"github.com/durafunc/durafunc/taskhub/ownership"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -17,7 +19,7 @@ import (
 // date: it leads to whom to ask, and decides nothing that the root does not confirm.
 type share struct {
 	part    *partition.Partition // nil: not served here
-	state   PartitionState
+	state   cluster.State
 	detail  string
 	owner   string // session that owns it or has been given it; "": not known
 	address string // of the owner, if it is another host that can be reached
@@ -51,6 +53,40 @@ func (h *Hub) share(n int) share {
 	return h.parts[n]
 }
 
+// Owner implements routing.Owners.
+func (h *Hub) Owner(n int) ownership.Owner {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := &h.parts[n]
+	return ownership.Owner{
+		Partition: cluster.Partition{State: s.state, Detail: s.detail, Owner: s.owner, Address: s.address, Epoch: s.epoch},
+		Local:     s.part, Mine: s.mine(h.session.ID()), Changed: s.changed,
+	}
+}
+
+// Recheck implements routing.Owners: the steward finds out from the bucket whose partition
+// n is.
+func (h *Hub) Recheck(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.parts[n].unlisted = doubtAfter
+	h.news.Fire()
+}
+
+// Wake implements routing.Owners.
+func (h *Hub) Wake() { h.rouse() }
+
+// Stopping implements routing.Owners.
+func (h *Hub) Stopping() bool { return h.isStopping() }
+
+// resendTo asks every partition to send to n again what n's former owner did not
+// acknowledge.
+func (h *Hub) resendTo(n int) {
+	for _, p := range h.serving() {
+		p.Resend(n)
+	}
+}
+
 // update changes what is known of partition n and wakes whoever waits for a change. It
 // says whether the hub goes on.
 func (h *Hub) update(n int, change func(s *share)) bool {
@@ -72,7 +108,7 @@ func (h *Hub) belongs(n int, owner, address string, epoch uint64) {
 	h.updateLocked(n, func(s *share) {
 		s.owner, s.address, s.epoch = owner, address, epoch
 		s.free, s.inherited, s.heir, s.resting, s.unlisted = false, false, false, false, 0
-		s.state, s.detail = Elsewhere, ""
+		s.state, s.detail = cluster.Elsewhere, ""
 	})
 }
 
@@ -84,7 +120,7 @@ func (h *Hub) release(n int, epoch uint64, inherited bool) {
 		}
 		s.epoch = max(s.epoch, epoch)
 		s.free, s.inherited, s.heir, s.resting, s.address = true, inherited, false, false, ""
-		s.state, s.detail = Opening, ""
+		s.state, s.detail = cluster.Opening, ""
 	})
 }
 
@@ -145,7 +181,7 @@ func (h *Hub) glimpsed(owner string, r lease.Record, bad error) {
 	told := false
 	for n := range h.parts {
 		x := &h.parts[n]
-		if x.owner != owner || x.free || x.state != Waiting {
+		if x.owner != owner || x.free || x.state != cluster.Waiting {
 			continue
 		}
 		if bad == nil && x.address == "" && r.State == lease.Live {

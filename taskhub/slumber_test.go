@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checked"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
@@ -93,7 +94,7 @@ func TestForwardedRequestsWake(t *testing.T) {
 			t.Errorf("a host that sleeps answers %v", r)
 		}
 		for _, h := range hosts {
-			h.reaches(t, 5*time.Second, Serving, Elsewhere)
+			h.reaches(t, 5*time.Second, cluster.Serving, cluster.Elsewhere)
 		}
 	})
 }
@@ -104,7 +105,7 @@ func TestReconsiderWakes(t *testing.T) {
 		hosts, _ := company(t, b, 1)
 		asleep(t, hosts)
 		hosts[0].Reconsider()
-		hosts[0].reaches(t, 5*time.Second, Serving)
+		hosts[0].reaches(t, 5*time.Second, cluster.Serving)
 	})
 }
 

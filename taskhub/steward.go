@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
@@ -85,12 +86,12 @@ func (h *Hub) own(session *lease.Session, woken bool) (asleep bool) {
 	for _, ended := range s.running {
 		_ = ended.Wait(context.Background()) // each ends with ctx, or with its partition
 	}
-	state := Opening // under the next session
+	state := cluster.Opening // under the next session
 	switch {
 	case h.ctx.Err() != nil || h.isStopping():
-		state = Stopped
+		state = cluster.Stopped
 	case asleep:
-		state = Asleep
+		state = cluster.Dormant
 	}
 	h.all(state)
 	return asleep
@@ -142,7 +143,7 @@ func (s *steward) learnAll() {
 	learned := make([]sched.Signal, len(h.parts))
 	for n := range h.parts {
 		h.update(n, func(x *share) {
-			x.part, x.state, x.detail, x.owner, x.address = nil, Opening, "", "", ""
+			x.part, x.state, x.detail, x.owner, x.address = nil, cluster.Opening, "", "", ""
 			x.free, x.inherited, x.heir, x.resting = false, false, false, false
 		})
 		learned[n] = h.opts.Sched.NewSignal()
@@ -170,8 +171,8 @@ func (s *steward) watch() {
 			continue
 		}
 		if h.hears(x.owner) {
-			if x.state == Waiting {
-				h.updateLocked(n, func(x *share) { x.state, x.detail = Elsewhere, "" })
+			if x.state == cluster.Waiting {
+				h.updateLocked(n, func(x *share) { x.state, x.detail = cluster.Elsewhere, "" })
 			}
 			if x.unlisted >= doubtAfter {
 				x.unlisted = 0
@@ -179,8 +180,8 @@ func (s *steward) watch() {
 			}
 			continue
 		}
-		if x.state == Elsewhere {
-			h.updateLocked(n, func(x *share) { x.state, x.detail = Waiting, "owned by session "+x.owner })
+		if x.state == cluster.Elsewhere {
+			h.updateLocked(n, func(x *share) { x.state, x.detail = cluster.Waiting, "owned by session "+x.owner })
 		}
 		if !slices.Contains(silent, x.owner) {
 			silent = append(silent, x.owner)
@@ -248,7 +249,7 @@ func (s *steward) claim() {
 		}
 		// Without a network two hosts must not share a hub by halves: whoever has the first
 		// partition goes on to the others.
-		if h.net == nil && n > 0 && (h.parts[0].free || !h.parts[0].mine(s.session.ID()) || h.parts[0].state == Opening) {
+		if h.net == nil && n > 0 && (h.parts[0].free || !h.parts[0].mine(s.session.ID()) || h.parts[0].state == cluster.Opening) {
 			continue
 		}
 		to := lightest(loads)
@@ -266,7 +267,7 @@ func (s *steward) claim() {
 func (s *steward) start(n int) {
 	me, ended := s.session.ID(), s.h.parts[n].owner
 	s.h.updateLocked(n, func(x *share) {
-		x.owner, x.address, x.free, x.inherited, x.heir, x.resting, x.state, x.detail = me, "", false, false, false, false, Opening, ""
+		x.owner, x.address, x.free, x.inherited, x.heir, x.resting, x.state, x.detail = me, "", false, false, false, false, cluster.Opening, ""
 	})
 	s.do(func() { s.serve(n, ended) })
 }
@@ -320,7 +321,7 @@ func (s *steward) serve(n int, ended string) {
 		if err == nil {
 			attempt = 0
 			d.open(part)
-			if !h.update(n, func(x *share) { x.part, x.state, x.detail, x.epoch = part, Serving, "", part.Epoch() }) {
+			if !h.update(n, func(x *share) { x.part, x.state, x.detail, x.epoch = part, cluster.Serving, "", part.Epoch() }) {
 				part.Abandon(ErrStopped) // Stop did not see it among those to be stopped
 			}
 			h.wake() // the others are told
@@ -339,18 +340,18 @@ func (s *steward) serve(n int, ended string) {
 		switch {
 		case h.isStopping() || s.ctx.Err() != nil:
 		case errors.As(err, &corrupt) || errors.Is(err, checkpoint.ErrDamaged):
-			h.update(n, func(x *share) { x.part, x.state, x.detail = nil, Parked, err.Error() })
+			h.update(n, func(x *share) { x.part, x.state, x.detail = nil, cluster.Parked, err.Error() })
 			h.wake()
 			h.opts.Log.Error("partition is parked: an object is corrupt, its bytes are kept", "hub", h.opts.Name, "partition", n, "error", err)
 			return
 		case errors.Is(err, partition.ErrOwned), errors.Is(err, partition.ErrFenced):
 			h.opts.Log.Info("another host has the partition", "hub", h.opts.Name, "partition", n, "reason", err)
-			h.update(n, func(x *share) { x.part, x.owner, x.state = nil, "", Opening })
+			h.update(n, func(x *share) { x.part, x.owner, x.state = nil, "", cluster.Opening })
 			h.learn(s.ctx, s.session, n)
 			h.wake()
 			return
 		case err != nil:
-			h.update(n, func(x *share) { x.part, x.state, x.detail = nil, Opening, err.Error() })
+			h.update(n, func(x *share) { x.part, x.state, x.detail = nil, cluster.Opening, err.Error() })
 			h.opts.Log.Warn("partition is not served", "hub", h.opts.Name, "partition", n, "error", err)
 			_ = h.opts.Sched.Sleep(s.ctx, min(100*time.Millisecond<<min(attempt, 5), 3*time.Second))
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 )
 
 const (
@@ -97,7 +98,7 @@ func (c *Cluster) division() (shares string, even bool) {
 			if p.State == taskhub.Asleep {
 				return "", false // it is about to
 			}
-			if p.State == taskhub.Serving {
+			if p.State == cluster.Serving {
 				shares += fmt.Sprintf(" %d (epoch %d)", p.Partition, p.Epoch)
 				serves++
 			}

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/cluster"
 )
 
 // Result is how a seed ended.
@@ -114,7 +114,7 @@ func (c *Cluster) served() bool {
 			continue
 		}
 		for _, p := range s.hub.Info() {
-			if p.State == taskhub.Serving {
+			if p.State == cluster.Serving {
 				served[p.Partition] = true
 			}
 		}

@@ -1,0 +1,2 @@
+// Package cluster is what one host believes of the others and of the partitions.
+package cluster

@@ -1,0 +1,2 @@
+// Package ownership owns partitions.
+package ownership
