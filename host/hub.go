@@ -83,10 +83,12 @@ func (h *Host) openHub(ctx context.Context) error {
 		About: lease.Record{
 			Host: hostname, PID: os.Getpid(), Started: h.started.UTC(), Machine: lease.MachineID(), Lock: h.local.lock.Path(),
 		},
-		Dead:               lease.ProvenDead,
-		MaxPayload:         int(task.MaxPayloadBytes),
-		FailNonDeterminism: task.NonDeterminism == hostjson.NonDeterminismFail,
-		ReplaceRunning:     task.OverrideRunning,
+		Dead: lease.ProvenDead,
+		Settings: taskhub.Settings{
+			MaxPayload:         int(task.MaxPayloadBytes),
+			FailNonDeterminism: task.NonDeterminism == hostjson.NonDeterminismFail,
+			ReplaceRunning:     task.OverrideRunning,
+		},
 	})
 	if err == nil && h.hub.Partitions() != task.Storage.PartitionCount {
 		h.opts.Log.Warn("the hub keeps the number of partitions that it was created with",

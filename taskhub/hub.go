@@ -52,20 +52,15 @@ type Options struct {
 	About lease.Record
 	// Dead proves that the holder of a session is gone (lease.ProvenDead).
 	Dead func(lease.Record) bool
-	// MaxPayload is the largest payload in bytes.
-	MaxPayload int
-	// FailNonDeterminism and ReplaceRunning: see partition.Config.
-	FailNonDeterminism, ReplaceRunning bool
-	// MaxCached bounds the decoded instances per partition; 0: a default.
-	MaxCached int
-	// CheckpointRecords: see partition.Config.
-	CheckpointRecords int
-	// Limits bound the memory that each partition needs; the zero value is the default.
-	Limits partition.Limits
+	// Settings are those of each partition; the zero value of all but MaxPayload is a default.
+	Settings
 	// HibernateAfter is how long the hub must have had nothing to do before it hibernates,
 	// unless a timer is due in five times that; 0: a minute, negative: never.
 	HibernateAfter time.Duration
 }
+
+// Settings are what a user of the hub may choose, the same for all its partitions.
+type Settings = partition.Settings
 
 // Hub is an open task hub: this process owns some of its partitions, and knows who owns
 // the others.
@@ -276,14 +271,14 @@ func (h *Hub) run(session *lease.Session) {
 
 func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
 	return partition.Config{
-		Hub: h.id, Partition: n, Partitions: len(h.parts), Place: h.ranges.Of,
-		Prefix: layout.PartitionPrefix(n), PrefixOf: layout.PartitionPrefix,
-		Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched, Session: session,
+		Bucket: h.bucket(n), Settings: h.opts.Settings, Partitions: len(h.parts), Place: h.ranges.Of, Session: session,
 		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h.router, Late: &h.late, Log: h.opts.Log,
-		MaxPayload: h.opts.MaxPayload, FailNonDeterminism: h.opts.FailNonDeterminism,
-		ReplaceRunning: h.opts.ReplaceRunning, MaxCached: h.opts.MaxCached, CheckpointRecords: h.opts.CheckpointRecords,
-		Limits: h.opts.Limits,
 	}
+}
+
+// bucket is what is stored of partition n.
+func (h *Hub) bucket(n int) partition.Bucket {
+	return partition.Bucket{Hub: h.id, N: n, Prefix: layout.PartitionPrefix, Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched}
 }
 
 func (h *Hub) isStopping() bool {

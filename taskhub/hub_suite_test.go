@@ -113,7 +113,7 @@ func tryOpen(t *testing.T, b *bucket, change ...func(*Options)) (*hubHost, error
 	net := faulty.New(b, nil)
 	o := Options{
 		Name: "Test", Store: net, Partitions: 1, Opener: checkpoint.Memory{}, Exec: newInProcess(), Sched: bubbleSched{sched.Real()},
-		Log: hclog.NewNullLogger(), Lease: 15 * time.Second, MaxPayload: 1 << 20,
+		Log: hclog.NewNullLogger(), Lease: 15 * time.Second, Settings: Settings{MaxPayload: 1 << 20},
 	}
 	for _, c := range change {
 		c(&o)

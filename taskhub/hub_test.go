@@ -107,7 +107,7 @@ func openHub(t testing.TB, store storage.Store, opener checkpoint.Opener, partit
 	t.Helper()
 	h, err := Open(t.Context(), Options{
 		Name: "Test", Store: store, Partitions: partitions, Opener: opener, Exec: newInProcess(),
-		Sched: sched.Real(), Log: hclog.NewNullLogger(), Lease: time.Minute, MaxPayload: 1 << 20,
+		Sched: sched.Real(), Log: hclog.NewNullLogger(), Lease: time.Minute, Settings: Settings{MaxPayload: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -126,8 +126,7 @@ func (h *Hub) release(n int, epoch uint64, inherited bool) {
 
 // learn finds out from the bucket whose partition n is. It ends with ctx only.
 func (h *Hub) learn(ctx context.Context, session *lease.Session, n int) {
-	cfg := h.partitionConfig(session, n)
-	root, _, err := cfg.ReadRoot(ctx)
+	root, _, err := h.bucket(n).ReadRoot(ctx)
 	if ctx.Err() != nil {
 		return
 	}

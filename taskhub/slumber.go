@@ -145,11 +145,7 @@ func (s *sleeper) sessionsChanged(ctx context.Context, requests *int) (bool, err
 // readRoot finds out when partition n has to be served, and whether somebody owns it.
 func (s *sleeper) readRoot(ctx context.Context, n int) (owned bool, err error) {
 	h := s.h
-	h.mu.Lock()
-	session := h.session
-	h.mu.Unlock()
-	cfg := h.partitionConfig(session, n)
-	root, _, err := cfg.ReadRoot(ctx)
+	root, _, err := h.bucket(n).ReadRoot(ctx)
 	var corrupt *partition.CorruptError
 	if errors.As(err, &corrupt) {
 		return true, nil // awake the hub parks it and names it, and looks after the others

@@ -73,7 +73,7 @@ func audit(t *testing.T, s hosttest.Store, r *hosttest.Root) int {
 	must(t, err)
 	hub, err := taskhub.Open(t.Context(), taskhub.Options{
 		Name: hosttest.HubName, Store: s.Open(t, r), Partitions: 1, Opener: opener, Exec: idle{}, Sched: sched.Real(),
-		Log: hclog.NewNullLogger(), Lease: 5 * time.Second, MaxPayload: 1 << 20,
+		Log: hclog.NewNullLogger(), Lease: 5 * time.Second, Settings: taskhub.Settings{MaxPayload: 1 << 20},
 	})
 	if err != nil {
 		t.Fatal(err)

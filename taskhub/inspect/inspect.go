@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
@@ -80,7 +78,7 @@ func (i *Inspector) Partitions() int { return len(i.man.Starts) }
 func (i *Inspector) Status(ctx context.Context) (*Status, error) {
 	s := &Status{Name: i.man.Name, ID: i.man.ID, Created: i.man.Created}
 	for n := range i.man.Starts {
-		p, err := partition.ReadStatus(ctx, i.config(n, nil))
+		p, err := i.bucket(n).Status(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -152,12 +150,9 @@ func (i *Inspector) VerifySessions(ctx context.Context) (problems []string, err 
 // Verify reads partition n as a recovery would and reports what is wrong with it. opener
 // makes the scratch copy of its state.
 func (i *Inspector) Verify(ctx context.Context, n int, opener checkpoint.Opener) (*partition.Report, error) {
-	return partition.Verify(ctx, i.config(n, opener))
+	return i.bucket(n).Verify(ctx, opener)
 }
 
-func (i *Inspector) config(n int, opener checkpoint.Opener) partition.Config {
-	return partition.Config{
-		Hub: i.man.ID, Partition: n, Partitions: len(i.man.Starts), Prefix: layout.PartitionPrefix(n), PrefixOf: layout.PartitionPrefix,
-		Store: i.store, Register: i.register, Sched: sched.Real(), Opener: opener, Log: hclog.NewNullLogger(),
-	}
+func (i *Inspector) bucket(n int) partition.Bucket {
+	return partition.Bucket{Hub: i.man.ID, N: n, Prefix: layout.PartitionPrefix, Store: i.store, Register: i.register, Sched: sched.Real()}
 }

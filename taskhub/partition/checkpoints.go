@@ -30,7 +30,7 @@ type checkpoints struct {
 	gc   garbage
 }
 
-func (c *checkpoints) init(p *Partition, r *recovered) {
+func (c *checkpoints) init(p *Partition, r *recovery) {
 	c.root, c.tag, c.pub = r.root, r.tag, r.pub
 	if r.fellBack { // the next root must name a checkpoint that is good as the one before
 		good := *r.root
@@ -107,7 +107,7 @@ func (c *checkpoints) taken(p *Partition, collected []string, err error) {
 	case errors.Is(err, ErrFenced):
 		p.fail(err)
 	case err != nil:
-		p.cfg.Log.Warn("checkpoint failed, the log grows until the next one", "partition", p.cfg.Partition, "epoch", p.epoch, "error", err)
+		p.cfg.Log.Warn("checkpoint failed, the log grows until the next one", "partition", p.cfg.N, "epoch", p.epoch, "error", err)
 	default:
 		p.core.Collected(collected)
 	}
@@ -134,7 +134,7 @@ func (c *checkpoints) take(ctx context.Context, p *Partition) error {
 	if err := c.publish(ctx, p, &next); err != nil {
 		return err
 	}
-	p.cfg.Log.Debug("checkpoint published", "partition", p.cfg.Partition, "epoch", p.epoch, "seq", m.Seq,
+	p.cfg.Log.Debug("checkpoint published", "partition", p.cfg.N, "epoch", p.epoch, "seq", m.Seq,
 		"tables", len(m.Tables), "elapsed", p.cfg.Sched.Mono()-started)
 	return nil
 }

@@ -95,7 +95,7 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 	}
 	log := p.cfg.log()
 	rec := commitlog.Record{
-		Kind: commitlog.Commit, Hub: p.cfg.Hub, Session: p.cfg.Session.ID(), Partition: p.cfg.Partition,
+		Kind: commitlog.Commit, Hub: p.cfg.Hub, Session: p.cfg.Session.ID(), Partition: p.cfg.N,
 		Epoch: p.epoch, Seq: at.Seq + 1, Prev: at.Digest, Body: s.Batch,
 	}
 	p.cfg.Sched.Random(rec.Nonce[:])
@@ -160,7 +160,7 @@ func (p *Partition) failUnlessFenced(err error) {
 		return
 	}
 	p.cfg.Sched.Go(func() {
-		err := p.cfg.believe(p.ctx, &recovered{root: &Root{Epoch: p.epoch}}, err)
+		err := p.cfg.confirmCorrupt(p.ctx, p.epoch, err)
 		p.loop.Post(func() { p.fail(err) })
 	})
 }
@@ -179,10 +179,10 @@ func (p *Partition) releaseEffects(e core.Effects) {
 		reply()
 	}
 	for _, s := range e.Sends {
-		p.cfg.Post.Send(p.cfg.Partition, s)
+		p.cfg.Post.Send(p.cfg.N, s)
 	}
 	for _, a := range e.Acks {
-		p.cfg.Post.Ack(p.cfg.Partition, a)
+		p.cfg.Post.Ack(p.cfg.N, a)
 	}
 	if len(e.Sends) > 0 {
 		p.armResend()

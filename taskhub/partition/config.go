@@ -1,50 +1,45 @@
 package partition
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
-	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/lease"
-	"github.com/durafunc/durafunc/taskhub/sched"
-	"github.com/durafunc/durafunc/taskhub/storage"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
-// Config is what a partition needs from its host.
+// Config is what an open partition needs from its host.
 type Config struct {
-	Hub        string // hub id
-	Partition  int
+	Bucket
+	Settings
+
+	// Partitions is how many the hub has, and Place maps an instance id to one of them.
 	Partitions int
 	Place      func(id string) int
-	Prefix     string // of the partition's keys, ending in '/'
-	// PrefixOf is the Prefix of any partition.
-	PrefixOf func(partition int) string
 
-	Store    storage.Store
-	Register lease.Register
-	Sched    sched.Scheduler
-	Session  *lease.Session
-	Opener   checkpoint.Opener
-	Exec     work.Executor
-	Post     Postman
-	Late     *atomic.Uint64 // counts answers of work items that nobody waits for; may be nil
-	Log      hclog.Logger
+	Session *lease.Session
+	Opener  checkpoint.Opener
+	Exec    work.Executor
+	Post    Postman
+	Late    *atomic.Uint64 // counts answers of work items that nobody waits for; may be nil
+	Log     hclog.Logger
+}
 
+// Settings are what a host's user chooses, the same for all partitions of the hub.
+type Settings struct {
 	// MaxPayload is the largest payload in bytes.
 	MaxPayload int
 	// FailNonDeterminism and ReplaceRunning: see core.Config.
 	FailNonDeterminism, ReplaceRunning bool
-	// MaxCached: see core.Config.
+	// MaxCached bounds the decoded instances of each partition: see core.Config.
 	MaxCached int
 	// CheckpointRecords is after how many commits a checkpoint is due; 0: 1,000.
 	CheckpointRecords int
-	// Limits bound the memory that it needs.
+	// Limits bound the memory that each partition needs.
 	Limits Limits
 }
 
@@ -87,20 +82,18 @@ const (
 )
 
 // checkpointEvery is CheckpointRecords or its default.
-func (c *Config) checkpointEvery() int {
-	if c.CheckpointRecords > 0 {
-		return c.CheckpointRecords
+func (s *Settings) checkpointEvery() int {
+	if s.CheckpointRecords > 0 {
+		return s.CheckpointRecords
 	}
 	return checkpointRecords
 }
 
-func (c *Config) rootKey() string       { return c.Prefix + "root" }
-func (c *Config) tablePrefix() string   { return c.Prefix + "table/" }
-func (c *Config) payloadPrefix() string { return c.Prefix + "payload/" }
-
-func (c *Config) log() *commitlog.Log {
-	return &commitlog.Log{Store: c.Store, Sched: c.Sched, Prefix: c.Prefix + "log/"}
+// core is the Config of the partition's core under an epoch.
+func (c *Config) core(epoch uint64) core.Config {
+	return core.Config{
+		Partition: c.N, Partitions: c.Partitions, Epoch: epoch, Place: c.Place,
+		FailNonDeterminism: c.FailNonDeterminism, ReplaceRunning: c.ReplaceRunning, MaxCached: c.MaxCached,
+		MaxOutboxMessages: c.Limits.OutboxMessages, MaxOutboxBytes: c.Limits.OutboxBytes,
+	}
 }
-
-// String names the partition in errors.
-func (c *Config) String() string { return fmt.Sprintf("partition %d", c.Partition) }

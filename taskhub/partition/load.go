@@ -61,7 +61,7 @@ func (p *Partition) weigh() (over bool) {
 }
 
 func (p *Partition) busy() error {
-	return fmt.Errorf("%w: partition %d waits for its store", core.ErrBusy, p.cfg.Partition)
+	return fmt.Errorf("%w: partition %d waits for its store", core.ErrBusy, p.cfg.N)
 }
 
 // Admit is asked, from any goroutine, before a payload of so many bytes is stored for a

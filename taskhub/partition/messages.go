@@ -89,7 +89,7 @@ func (p *Partition) adoptAll(src int) {
 			if commitlog.Pause(p.ctx, p.cfg.Sched, attempt, err) != nil {
 				return // the partition has ended
 			}
-			p.cfg.Log.Error("messages wait for a payload that cannot be read", "partition", p.cfg.Partition, "error", err)
+			p.cfg.Log.Error("messages wait for a payload that cannot be read", "partition", p.cfg.N, "error", err)
 		}
 		p.intake.mu.Lock()
 		p.intake.queues[src] = p.intake.queues[src][1:]
@@ -144,7 +144,7 @@ func (p *Partition) armResend() {
 // connection at once comes next time, since the messages before it are received by then.
 func (p *Partition) sendAgain(dst int) {
 	for _, s := range p.core.Unacked(dst) {
-		p.cfg.Post.Send(p.cfg.Partition, s)
+		p.cfg.Post.Send(p.cfg.N, s)
 		p.armResend()
 	}
 }

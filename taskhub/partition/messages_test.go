@@ -25,8 +25,8 @@ func (silent) Get(ctx context.Context, _ string) ([]byte, storage.Tag, error) {
 // what is new waits.
 func TestRepeatedMessagesDoNotWaitTwice(t *testing.T) {
 	p := &Partition{cfg: Config{
-		Partition: 0, Partitions: 2, Sched: sched.Real(), Store: silent{}, Log: hclog.NewNullLogger(),
-		PrefixOf: func(n int) string { return fmt.Sprintf("p/%02d/", n) },
+		Bucket:     Bucket{N: 0, Prefix: func(n int) string { return fmt.Sprintf("p/%02d/", n) }, Store: silent{}, Sched: sched.Real()},
+		Partitions: 2, Log: hclog.NewNullLogger(),
 	}}
 	p.store.init(&p.cfg, 1)
 	ctx, cancel := context.WithCancelCause(t.Context())

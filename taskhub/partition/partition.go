@@ -55,9 +55,9 @@ type Partition struct {
 // ErrOwned, ErrFenced, lease.ErrLost, a *CorruptError, or ctx's error.
 func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 	started := cfg.Sched.Mono()
-	r, err := cfg.recover(ctx, free)
+	r, err := recoverPartition(ctx, &cfg, free)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", &cfg, err)
+		return nil, fmt.Errorf("%s: %w", cfg, err)
 	}
 	p := &Partition{
 		cfg: cfg, epoch: r.root.Epoch, db: r.db,
@@ -66,17 +66,13 @@ func Open(ctx context.Context, cfg Config, free string) (*Partition, error) {
 	p.store.init(&p.cfg, p.epoch)
 	p.load.limits = cfg.Limits.withDefaults()
 	p.ctx, p.cancel = cfg.Sched.WithCancel(context.Background())
-	p.core = core.New(core.Config{
-		Partition: cfg.Partition, Partitions: cfg.Partitions, Epoch: r.root.Epoch, Place: cfg.Place,
-		FailNonDeterminism: cfg.FailNonDeterminism, ReplaceRunning: cfg.ReplaceRunning, MaxCached: cfg.MaxCached,
-		MaxOutboxMessages: cfg.Limits.OutboxMessages, MaxOutboxBytes: cfg.Limits.OutboxBytes,
-	}, r.db)
+	p.core = core.New(cfg.core(r.root.Epoch), r.db)
 	if err := p.core.Load(p.now()); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", &cfg, err), r.db.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", cfg, err), r.db.Close())
 	}
 	p.commits.at = r.db.Position()
 	p.check.init(p, r)
-	cfg.Log.Info("partition opened", "partition", cfg.Partition, "epoch", p.epoch, "seq", p.commits.at.Seq,
+	cfg.Log.Info("partition opened", "partition", cfg.N, "epoch", p.epoch, "seq", p.commits.at.Seq,
 		"replayed", r.records, "elapsed", cfg.Sched.Mono()-started)
 	p.loop = cfg.Sched.NewLoop(p.idle) // from here on all fields are the loop's
 	p.loop.Post(func() {})             // hand out what the recovery found
@@ -298,7 +294,7 @@ func (p *Partition) fail(err error) {
 	if p.err != nil || p.done.Fired() {
 		return
 	}
-	p.err = fmt.Errorf("%s: %w", &p.cfg, err)
+	p.err = fmt.Errorf("%s: %w", p.cfg.Bucket, err)
 	p.end()
 }
 
@@ -319,7 +315,7 @@ func (p *Partition) end() {
 		p.check.idle.wait()
 		p.reads.wait()
 		if err := p.db.Close(); err != nil {
-			p.cfg.Log.Warn("working state was not closed cleanly", "partition", p.cfg.Partition, "error", err)
+			p.cfg.Log.Warn("working state was not closed cleanly", "partition", p.cfg.N, "error", err)
 		}
 		p.loop.Close()
 	})

@@ -51,7 +51,7 @@ func (s *payloadStore) Put(ctx context.Context, payload *string) (*string, error
 	}
 	sum := sha256.Sum256([]byte(*payload))
 	ref := history.PayloadRef{
-		Partition: s.cfg.Partition, Name: fmt.Sprintf("%d-%d", s.epoch, s.next.Add(1)),
+		Partition: s.cfg.N, Name: fmt.Sprintf("%d-%d", s.epoch, s.next.Add(1)),
 		Bytes: int64(len(*payload)), SHA256: hex.EncodeToString(sum[:]),
 	}
 	// The object is there before the commit that refers to it.
@@ -253,10 +253,10 @@ func (s *payloadStore) adoptText(ctx context.Context, text *string) error {
 		return nil
 	}
 	ref, err := history.ParsePayloadRef(*text)
-	if err != nil || ref.Partition == s.cfg.Partition {
+	if err != nil || ref.Partition == s.cfg.N {
 		return err
 	}
-	foreign := s.cfg.PrefixOf(ref.Partition) + "payload/" + ref.Name
+	foreign := s.cfg.Prefix(ref.Partition) + "payload/" + ref.Name
 	// The copy gets a checksum of its own: damage that is not noticed here never is.
 	b, err := commitlog.FetchGood(ctx, s.cfg.Sched, s.cfg.Store, foreign, func(b []byte) error { return checkPayload(foreign, ref, b) })
 	if err != nil {

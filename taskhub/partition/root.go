@@ -64,16 +64,24 @@ var ErrFenced = errors.New("partition has a new owner")
 var ErrOwned = errors.New("partition is owned by another host")
 
 // ReadRoot reads a partition's root; nil if it was never claimed.
-func (c *Config) ReadRoot(ctx context.Context) (*Root, storage.Tag, error) {
-	b, tag, err := lease.Read(ctx, c.Sched, c.Register, c.rootKey())
+func (b Bucket) ReadRoot(ctx context.Context) (*Root, storage.Tag, error) {
+	body, tag, err := lease.Read(ctx, b.Sched, b.Register, b.rootKey())
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, "", nil
 	}
 	if err != nil {
 		return nil, "", err
 	}
-	r, err := decodeRoot(c.rootKey(), b)
+	r, err := decodeRoot(b.rootKey(), body)
 	return r, tag, err
+}
+
+// isOurs checks that a root stands where it belongs.
+func (b Bucket) isOurs(r *Root) error {
+	if r.Hub != b.Hub || r.Partition != b.N {
+		return &CorruptError{Key: b.rootKey(), Err: fmt.Errorf("it is of hub %s, partition %d", r.Hub, r.Partition)}
+	}
+	return nil
 }
 
 // claim makes this session the owner, under the next epoch. The caller knows that the
@@ -84,13 +92,13 @@ func (c *Config) claim(ctx context.Context, free string) (*Root, storage.Tag, er
 		return nil, "", err
 	}
 	if r == nil {
-		r = &Root{Format: rootFormat, Hub: c.Hub, Partition: c.Partition}
+		r = &Root{Format: rootFormat, Hub: c.Hub, Partition: c.N}
 	}
 	if r.Owner != "" && r.Owner != free && r.Owner != c.Session.ID() {
 		return nil, "", fmt.Errorf("%w: session %s, epoch %d", ErrOwned, r.Owner, r.Epoch)
 	}
-	if r.Hub != c.Hub || r.Partition != c.Partition {
-		return nil, "", &CorruptError{Key: c.rootKey(), Err: fmt.Errorf("it is of hub %s, partition %d", r.Hub, r.Partition)}
+	if err := c.isOurs(r); err != nil {
+		return nil, "", err
 	}
 	r.Epoch++
 	r.Owner, r.WakeAt = c.Session.ID(), 0

@@ -131,12 +131,11 @@ func (r *Router) askOnce(ctx context.Context, o *ownership.Owner, q *transport.R
 
 // pause waits until the owner may be another one, or can be asked again.
 func (r *Router) pause(hold context.Context, o *ownership.Owner) {
-	pause, stop := r.cfg.Sched.WithTimeout(hold, askAgain)
 	if o.State != cluster.Elsewhere {
-		stop()
 		_ = o.Changed.Wait(hold)
 		return
 	}
+	pause, stop := r.cfg.Sched.WithTimeout(hold, askAgain)
 	defer stop()
 	_ = o.Changed.Wait(pause)
 }

@@ -1,6 +1,6 @@
 package model
 
-// recovery is Config.recover but for the writes: claim, restore, announce, stillOurs.
+// recovery is recoverPartition but for the writes: claim, restore, writeEpochRecord, confirmOwner.
 func (m *machine) recovery(s *State, h int) {
 	me := &s.hosts[h]
 	switch me.phase {

@@ -10,10 +10,10 @@
 //	action                            code
 //	claim: reads root                 partition.Config.claim: ReadRoot, Session.Await
 //	Update: root is replaced, ...     lease.Update, from claim, checkpoints.publish, release
-//	restoreFrom: reads file           partition.Config.restore, believe, stillOurs
-//	Tail, apply: reads slot           commitlog.Log.Tail, partition.Config.apply
-//	announce                          partition.Config.announce
-//	stillOurs, serves                 partition.Config.stillOurs, end of Open
+//	restore: reads file               partition.replay.restore, recovery.rebuild, Config.confirmCorrupt
+//	Tail, apply: reads slot           commitlog.Log.Tail, partition.replay.apply
+//	writeEpochRecord                  partition.recovery.writeEpochRecord
+//	confirmOwner, serves              partition.Config.confirmOwner, end of Open
 //	maybeCommit                       Partition.maybeCommit, the first Await of write
 //	Append: signs and sends           commitlog.Log.Append: Store.Create
 //	Append: no answer, checked again  commitlog.Log.Append: the next attempt

@@ -20,7 +20,7 @@ import (
 
 const rootKey = "root"
 
-// partition is an owner's program: partition.Config.recover and Partition.write on the
+// partition is an owner's program: partition.recoverPartition and Partition.write on the
 // real commitlog.Log and lease.UpdateUnder, over a state that is a list of operations.
 type partition struct {
 	o     *owner
@@ -90,7 +90,7 @@ var (
 	errTaken  = errors.New("taken by the owner before")
 )
 
-// apply is partition.Config.apply.
+// apply is partition.replay.apply.
 func (p *partition) apply(r *commitlog.Record, d commitlog.Digest) error {
 	switch {
 	case r.Epoch > p.epoch:

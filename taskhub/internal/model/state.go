@@ -150,7 +150,7 @@ func (s *State) ended(session uint8) bool {
 	return !h.alive || h.gen != session&15
 }
 
-// ours is what stillOurs finds.
+// ours is what confirmOwner finds.
 func (s *State) ours(h int) bool {
 	return s.hosts[h].alive && s.root.epoch == s.hosts[h].root.epoch && s.root.owner == s.session(h)
 }

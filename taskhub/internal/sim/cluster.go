@@ -113,8 +113,10 @@ func (s *slot) start() {
 				Opener: diskOpener{&s.disk}, Exec: exec, Sched: h,
 				Log:     hclog.New(&hclog.LoggerOptions{Output: logWriter{h}, Level: hclog.Info, DisableTime: true}),
 				Network: func(string, []byte) (transport.Network, error) { return s.c.network.of(h), nil },
-				Lease:   plan.Lease, MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords,
-				HibernateAfter: plan.HibernateAfter, Limits: plan.Limits,
+				Lease:   plan.Lease, HibernateAfter: plan.HibernateAfter,
+				Settings: taskhub.Settings{
+					MaxPayload: 1 << 20, MaxCached: plan.MaxCached, CheckpointRecords: plan.CheckpointRecords, Limits: plan.Limits,
+				},
 			})
 			if err == nil {
 				s.hub = hub
