@@ -1,8 +1,6 @@
 package ownership
 
 import (
-	"errors"
-
 	"github.com/durafunc/durafunc/taskhub/cluster"
 	"github.com/durafunc/durafunc/taskhub/partition"
 	"github.com/durafunc/durafunc/taskhub/sched"
@@ -23,6 +21,3 @@ type Owner struct {
 // Serving reports whether this host serves the partition. It is false for one that has just
 // stopped: who serves next is not known yet.
 func (o *Owner) Serving() bool { return o.Local != nil && !o.Local.Done().Fired() }
-
-// ErrStopped is why everything ends when the hub is stopped.
-var ErrStopped = errors.New("task hub is stopped")
