@@ -20,29 +20,28 @@ type desk struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	// fromHere is answeredHere; made once, since every Submit passes it on.
-	fromHere func(work.Results)
+	fromHere func([]*work.Result)
 
 	mu      sync.Mutex
 	epoch   uint64               // 0 until the first work item
-	results func(work.Results)   // of the partition
+	results func([]*work.Result) // of the partition
 	part    *partition.Partition // nil until it is open
 	closed  bool
-	moving  bool                      // the partition is about to be another host's
-	here    map[uint64]*work.Activity // with this host's executor, by serial
-	away    map[uint64]*away          // with other hosts, by serial
-	homes   map[string]string         // address of the host that parks an execution, if it is another
+	moving  bool                  // the partition is about to be another host's
+	here    map[uint64]*work.Item // with this host's executor, by serial; not those that are replayed
+	away    map[uint64]*away      // with other hosts, by serial
+	homes   map[string]string     // address of the host that parks an execution, if it is another
 
-	rolled  bool             // it is known who runs what of the former owner
-	waiting []*work.Activity // until it is
-	looking bool             // after what is away
-	running []sched.Signal   // fire when what runs beside the desk has ended
+	rolled  bool           // it is known who runs what of the former owner
+	waiting []*work.Item   // until it is
+	looking bool           // after what is away
+	running []sched.Signal // fire when what runs beside the desk has ended
 }
 
 // away is a work item that another host has.
 type away struct {
 	address  string
-	episode  *work.Episode
-	activity *work.Activity
+	item     *work.Item
 	sent     time.Duration // Mono
 	check    time.Duration // Mono of when to ask for it
 	every    time.Duration
@@ -53,7 +52,7 @@ type away struct {
 const maxHomes = 1 << 16
 
 func (h *Hub) newDesk(n int) *desk {
-	d := &desk{h: h, n: n, here: map[uint64]*work.Activity{}, away: map[uint64]*away{}, homes: map[string]string{}}
+	d := &desk{h: h, n: n, here: map[uint64]*work.Item{}, away: map[uint64]*away{}, homes: map[string]string{}}
 	d.ctx, d.cancel = h.opts.Sched.WithCancel(h.ctx)
 	d.fromHere = d.answeredHere
 	return d
@@ -62,7 +61,7 @@ func (h *Hub) newDesk(n int) *desk {
 var _ work.Executor = (*desk)(nil)
 
 // Submit implements work.Executor.
-func (d *desk) Submit(b work.Batch, results func(work.Results)) {
+func (d *desk) Submit(b work.Batch, results func([]*work.Result)) {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
@@ -70,9 +69,7 @@ func (d *desk) Submit(b work.Batch, results func(work.Results)) {
 	}
 	d.results = results
 	d.begin(&b)
-	if len(b.Activities) > 0 && !d.rolled {
-		b.Activities = d.holdBack(b.Activities)
-	}
+	b.Items = d.holdBack(b.Items)
 	var out outgoing
 	d.place(&b, &out)
 	d.recall(&b, &out)
@@ -82,15 +79,8 @@ func (d *desk) Submit(b work.Batch, results func(work.Results)) {
 
 // begin learns the epoch from the first work item.
 func (d *desk) begin(b *work.Batch) {
-	if d.epoch != 0 {
-		return
-	}
-	if len(b.Episodes) > 0 {
-		d.epoch = b.Episodes[0].Token.Epoch
-	} else if len(b.Activities) > 0 {
-		d.epoch = b.Activities[0].Token.Epoch
-	}
-	if d.epoch != 0 {
+	if d.epoch == 0 && len(b.Items) > 0 {
+		d.epoch = b.Items[0].Token.Epoch
 		d.h.seat(d)
 	}
 }
@@ -109,7 +99,7 @@ func (d *desk) open(part *partition.Partition) {
 // hand gives out what was placed. The lock must not be held: executors may answer from
 // inside.
 func (d *desk) hand(b work.Batch, out outgoing) {
-	if len(b.Episodes)+len(b.Activities)+len(b.Cancels)+len(b.Evict) > 0 {
+	if !b.Empty() {
 		d.h.opts.Exec.Submit(b, d.fromHere)
 	}
 	d.h.sendWork(out)
@@ -117,53 +107,61 @@ func (d *desk) hand(b work.Batch, out outgoing) {
 
 // place leaves in b what this host's executor gets and puts the rest into out.
 func (d *desk) place(b *work.Batch, out *outgoing) {
-	if len(b.Episodes)+len(b.Activities) == 0 {
+	if len(b.Items) == 0 {
 		return
 	}
 	p := d.h.choose()
-	if p.alone() {
-		if len(d.homes) > 0 {
-			for _, e := range b.Episodes {
-				delete(d.homes, e.Execution)
+	if !p.alone() {
+		b.Items = d.spread(&p, b.Items, out)
+	} else if len(d.homes) > 0 {
+		for _, it := range b.Items {
+			if it.Kind.Parked() {
+				delete(d.homes, it.Execution)
 			}
-		}
-	} else {
-		episodes, activities := b.Episodes, b.Activities
-		b.Episodes, b.Activities = nil, nil
-		for _, e := range episodes {
-			address, other := p.pick(work.Function{Kind: work.Orchestrator, Name: e.Name}, d.homes[e.Execution])
-			if !other || episodeSize(e) > maxAway {
-				delete(d.homes, e.Execution)
-				b.Episodes = append(b.Episodes, e)
-				continue
-			}
-			if len(d.homes) >= maxHomes {
-				clear(d.homes)
-			}
-			d.homes[e.Execution] = address
-			d.sendAway(out, &away{address: address, episode: e})
-		}
-		for _, a := range activities {
-			address, other := p.pick(work.Function{Kind: work.ActivityFunction, Name: a.Name}, "")
-			if !other || activitySize(a) > maxAway {
-				b.Activities = append(b.Activities, a)
-				continue
-			}
-			d.sendAway(out, &away{address: address, activity: a})
 		}
 	}
-	for _, a := range b.Activities {
-		d.here[a.Token.Serial] = a
+	for _, it := range b.Items {
+		if !it.Kind.Replayed() {
+			d.here[it.Token.Serial] = it
+		}
 	}
 }
 
-// token is which attempt it is.
-func (a *away) token() work.Token {
-	if a.episode != nil {
-		return a.episode.Token
+// spread puts into out what other hosts get, and answers what stays here.
+func (d *desk) spread(p *placing, items []*work.Item, out *outgoing) (here []*work.Item) {
+	for _, it := range items {
+		home := ""
+		if it.Kind.Parked() {
+			home = d.homes[it.Execution]
+		}
+		address, other := p.pick(it.Function(), home)
+		other = other && it.Size() <= maxAway
+		if it.Kind.Parked() {
+			d.settle(it.Execution, address, other)
+		}
+		if other {
+			d.sendAway(out, &away{address: address, item: it})
+		} else {
+			here = append(here, it)
+		}
 	}
-	return a.activity.Token
+	return here
 }
+
+// settle notes which host parks an execution from now on.
+func (d *desk) settle(execution, address string, other bool) {
+	if !other {
+		delete(d.homes, execution)
+		return
+	}
+	if len(d.homes) >= maxHomes {
+		clear(d.homes)
+	}
+	d.homes[execution] = address
+}
+
+// token is which attempt it is.
+func (a *away) token() work.Token { return a.item.Token }
 
 // sendAway notes an item for another host.
 func (d *desk) sendAway(out *outgoing, a *away) {
@@ -196,7 +194,7 @@ func (d *desk) recall(b *work.Batch, out *outgoing) {
 		cancels := b.Cancels
 		b.Cancels = nil
 		for _, t := range cancels {
-			d.waiting = slices.DeleteFunc(d.waiting, func(a *work.Activity) bool { return a.Token == t })
+			d.waiting = slices.DeleteFunc(d.waiting, func(it *work.Item) bool { return it.Token == t })
 			if a := d.away[t.Serial]; a != nil && a.token() == t {
 				delete(d.away, t.Serial)
 				w := out.to(a.address)
@@ -218,33 +216,33 @@ func (d *desk) recall(b *work.Batch, out *outgoing) {
 }
 
 // answeredHere takes the answers of this host's executor.
-func (d *desk) answeredHere(r work.Results) {
+func (d *desk) answeredHere(list []*work.Result) {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
-		d.h.runner.answered(r)
+		d.h.runner.answered(list)
 		return
 	}
 	var kept []work.Token
-	for _, a := range r.Activities {
-		x := d.here[a.Token.Serial]
-		if x == nil || x.Token != a.Token {
-			continue // late: the core drops it
+	for _, r := range list {
+		it := d.here[r.Token.Serial]
+		if it == nil || it.Token != r.Token {
+			continue // replayed, or late: the core drops it
 		}
-		delete(d.here, a.Token.Serial)
-		if d.moving && !a.Abandoned {
+		delete(d.here, r.Token.Serial)
+		if d.moving && r.Outcome == work.Completed {
 			// The partition may not take it any more.
-			d.h.runner.keep(x, a)
-			kept = append(kept, a.Token)
+			d.h.runner.keep(it.Task, r)
+			kept = append(kept, r.Token)
 		}
 	}
 	results, part := d.results, d.part
 	d.mu.Unlock()
 	if len(kept) == 0 || part == nil {
-		results(r)
+		results(list)
 		return
 	}
-	part.Take(r, func() { d.h.runner.forget(kept) })
+	part.Take(list, func() { d.h.runner.forget(kept) })
 }
 
 // move says that the partition is about to be stopped: from now on the results of this
@@ -348,17 +346,11 @@ func (o *outgoing) to(address string) *transport.Work {
 }
 
 func (o *outgoing) add(a *away) {
-	w, size := o.to(a.address), 0
-	if a.episode != nil {
-		size = episodeSize(a.episode)
-		w.Episodes = append(w.Episodes, toEpisode(a.episode))
-	} else {
-		size = activitySize(a.activity)
-		w.Activities = append(w.Activities, toActivity(a.activity))
-	}
+	w := o.to(a.address)
+	w.Items = append(w.Items, toItem(a.item))
 	for n := range *o {
 		if (*o)[n].work == w {
-			(*o)[n].bytes += size
+			(*o)[n].bytes += a.item.Size()
 		}
 	}
 }

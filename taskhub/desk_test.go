@@ -22,10 +22,10 @@ type crew struct {
 	mu       sync.Mutex
 	busy     int
 	held     chan struct{} // activities wait until it is closed; nil: they do not
-	began    []*work.Activity
+	began    []*work.Item
 	episodes int
-	waits    []work.Batch // for functions that it has not got
-	results  func(work.Results)
+	waits    []*work.Item // for functions that it has not got
+	results  func([]*work.Result)
 }
 
 func (c *crew) Has(f work.Function) bool { return slices.Contains(c.has, f) }
@@ -41,61 +41,63 @@ func (c *crew) Free(k work.Kind) int {
 
 func (c *crew) Yield(elsewhere func(work.Function) bool) {
 	c.mu.Lock()
-	var r work.Results
-	c.waits = slices.DeleteFunc(c.waits, func(b work.Batch) bool {
-		for _, e := range b.Episodes {
-			if elsewhere(work.Function{Kind: work.Orchestrator, Name: e.Name}) {
-				r.Episodes = append(r.Episodes, &work.EpisodeResult{Token: e.Token, Abandoned: true})
-				return true
-			}
+	var back []*work.Result
+	c.waits = slices.DeleteFunc(c.waits, func(it *work.Item) bool {
+		if !elsewhere(it.Function()) {
+			return false
 		}
-		return false
+		back = append(back, it.Ended(work.Abandoned))
+		return true
 	})
 	results := c.results
 	c.mu.Unlock()
-	if len(r.Episodes) > 0 {
-		results(r)
+	if len(back) > 0 {
+		results(back)
 	}
 }
 
-func (c *crew) Submit(b work.Batch, results func(work.Results)) {
+func (c *crew) Submit(b work.Batch, results func([]*work.Result)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.results = results
-	for _, e := range b.Episodes {
-		one := work.Batch{Episodes: []*work.Episode{e}}
-		if !c.Has(work.Function{Kind: work.Orchestrator, Name: e.Name}) {
-			c.waits = append(c.waits, one)
-			continue
+	for _, it := range b.Items {
+		switch {
+		case it.Kind == work.ActivityFunction:
+			c.begin(it, results)
+		case !c.Has(it.Function()):
+			c.waits = append(c.waits, it)
+		default:
+			c.episodes++
+			c.inProcess.Submit(work.Batch{Items: []*work.Item{it}}, results)
 		}
-		c.episodes++
-		c.inProcess.Submit(one, results)
-	}
-	for _, a := range b.Activities {
-		c.began = append(c.began, a)
-		c.busy++
-		held := c.held
-		go func() {
-			if held != nil {
-				<-held
-			}
-			c.mu.Lock()
-			c.busy--
-			c.mu.Unlock()
-			c.inProcess.Submit(work.Batch{Activities: []*work.Activity{a}}, results)
-		}()
 	}
 }
 
+// begin runs an activity when it is let go.
+func (c *crew) begin(it *work.Item, results func([]*work.Result)) {
+	c.began = append(c.began, it)
+	c.busy++
+	held := c.held
+	go func() {
+		if held != nil {
+			<-held
+		}
+		c.mu.Lock()
+		c.busy--
+		c.mu.Unlock()
+		c.inProcess.Submit(work.Batch{Items: []*work.Item{it}}, results)
+	}()
+}
+
 // calls are the activities that were begun, and the number of episodes.
-func (c *crew) calls() ([]*work.Activity, int) {
+func (c *crew) calls() ([]*work.Item, int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.began), c.episodes
 }
 
 // waitBegun waits until n activities were begun.
-func (c *crew) waitBegun(t *testing.T, n int) []*work.Activity {
+func (c *crew) waitBegun(t *testing.T, n int) []*work.Item {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if began, _ := c.calls(); len(began) >= n {
@@ -262,7 +264,7 @@ func TestMovesLeaveRunningActivitiesAlone(t *testing.T) {
 				crews := tt.crews(held)
 				hosts, _ := teamOf(t, b, crews...)
 				hosts[0].begin(t, "i")
-				began := func() (all []*work.Activity) {
+				began := func() (all []*work.Item) {
 					for _, c := range crews {
 						calls, _ := c.calls()
 						all = append(all, calls...)
@@ -318,7 +320,7 @@ func TestLateAnswersAreDroppedAndCounted(t *testing.T) {
 		other.mu.Unlock()
 		hosts[2].Reconsider()
 		second := other.waitBegun(t, 1)[0]
-		if second.Attempt <= first.Attempt || second.Token == first.Token || second.Task() != first.Task() {
+		if second.Attempt <= first.Attempt || second.Token == first.Token || second.Task != first.Task {
 			t.Errorf("first %+v, then %+v: another attempt at the same call", first, second)
 		}
 		before := hosts[0].Late()
@@ -404,9 +406,9 @@ func TestFormerOwnersAreNotServed(t *testing.T) {
 		h := host(t, b, board.at("host0"), never, crew.works)
 		in := "0"
 		call := func(epoch uint64) {
-			h.runner.work(&transport.Work{Owner: "elsewhere", Activities: []*transport.Activity{toActivity(&work.Activity{
-				Token: work.Token{Epoch: epoch, Serial: 1}, Instance: "i", Name: "Say", Input: &in,
-			})}})
+			h.runner.work(&transport.Work{Owner: "elsewhere", Items: []*transport.Item{toItem(work.NewActivity(work.Item{
+				Token: work.Token{Epoch: epoch, Serial: 1}, Task: work.Task{Instance: "i"}, Name: "Say",
+			}, work.Activity{Input: &in}))}})
 		}
 		call(4)
 		call(5) // the new owner takes it over
@@ -418,7 +420,7 @@ func TestFormerOwnersAreNotServed(t *testing.T) {
 		}
 		h.runner.mu.Lock()
 		defer h.runner.mu.Unlock()
-		if g := h.runner.items[work.Token{Epoch: 5, Serial: 1}]; g == nil || g.activity == nil || len(h.runner.items) != 1 {
+		if g := h.runner.items[work.Token{Epoch: 5, Serial: 1}]; g == nil || !g.finished() || len(h.runner.items) != 1 {
 			t.Errorf("the new owner's call is %+v of %d", g, len(h.runner.items))
 		}
 	})
@@ -429,7 +431,8 @@ func TestRunnerKeepsResultsWithinBounds(t *testing.T) {
 		h := host(t, b)
 		big := string(make([]byte, maxKept/4))
 		for n := range 6 {
-			h.runner.keep(&work.Activity{Token: work.Token{Epoch: 1, Serial: uint64(n)}, Instance: fmt.Sprint("i", n)}, &work.ActivityResult{Result: &big})
+			t := work.Token{Epoch: 1, Serial: uint64(n)}
+			h.runner.keep(work.Task{Instance: fmt.Sprint("i", n)}, work.ActivityDone(t, work.ActivityResult{Result: &big}))
 		}
 		if tasks := h.runner.tasks(0, 2); len(tasks) != 3 || tasks[0].Instance != "i3" {
 			t.Errorf("kept are %v", tasks)

@@ -21,7 +21,20 @@ const (
 
 // done takes the answers that another host, or this one's runner, has for its desks.
 func (h *Hub) done(m *transport.Done) {
+	h.heardOf(m)
+	for _, got := range deliveries(m) {
+		if d := h.desk(got.partition); d != nil {
+			d.answered(m.Runner, got)
+		} else {
+			h.late.Add(uint64(len(got.results)))
+		}
+	}
+}
+
+// heardOf notes what answers say of the host that sends them.
+func (h *Hub) heardOf(m *transport.Done) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, x := range h.members {
 		if x.address == m.Runner {
 			x.spoke = h.opts.Sched.Mono()
@@ -30,104 +43,99 @@ func (h *Hub) done(m *transport.Done) {
 			}
 		}
 	}
-	h.mu.Unlock()
-	var order []int
-	by := map[int]*delivery{}
-	of := func(n int) *delivery {
-		if by[n] == nil {
-			by[n] = &delivery{}
-			order = append(order, n)
-		}
-		return by[n]
-	}
-	for _, r := range m.Episodes {
-		to := of(int(r.GetToken().GetPartition()))
-		to.results.Episodes = append(to.results.Episodes, fromEpisodeResult(r))
-	}
-	for _, r := range m.Activities {
-		to := of(int(r.GetToken().GetPartition()))
-		to.results.Activities = append(to.results.Activities, fromActivityResult(r))
-	}
-	for _, t := range m.Refused {
-		to := of(int(t.GetPartition()))
-		to.refused = append(to.refused, fromToken(t))
-	}
-	for _, n := range order {
-		if d := h.desk(n); d != nil {
-			d.answered(m.Runner, by[n])
-		} else {
-			h.late.Add(uint64(len(by[n].results.Episodes) + len(by[n].results.Activities)))
-		}
-	}
 }
 
 // delivery is what a host answers one partition.
 type delivery struct {
-	results work.Results
-	refused []work.Token
+	partition int
+	results   []*work.Result
+	refused   []work.Token
 }
 
-// answered takes the answers of another host. They may come twice; an activity's is
-// acknowledged when it is committed: until then the next owner may want it.
+// deliveries sorts answers by partition, in the order in which those are first named.
+func deliveries(m *transport.Done) (list []*delivery) {
+	of := func(n int) *delivery {
+		if i := slices.IndexFunc(list, func(d *delivery) bool { return d.partition == n }); i >= 0 {
+			return list[i]
+		}
+		list = append(list, &delivery{partition: n})
+		return list[len(list)-1]
+	}
+	for _, w := range m.Results {
+		if r := fromResult(w); r != nil {
+			to := of(r.Token.Partition)
+			to.results = append(to.results, r)
+		}
+	}
+	for _, w := range m.Refused {
+		t := fromToken(w)
+		to := of(t.Partition)
+		to.refused = append(to.refused, t)
+	}
+	return list
+}
+
+// answered takes the answers of another host. They may come twice; the result of what is
+// not replayed is acknowledged when it is committed: until then the next owner may want it.
 func (d *desk) answered(from string, got *delivery) {
-	var r work.Results
-	var forget, commit []work.Token
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
-		d.h.late.Add(uint64(len(got.results.Episodes) + len(got.results.Activities)))
+		d.h.late.Add(uint64(len(got.results)))
 		return
 	}
-	late := func(t work.Token) {
-		d.h.late.Add(1)
-		if t.Epoch == d.epoch {
-			forget = append(forget, t)
-		} // else the new owner's roll call may be about to find it
-	}
-	for _, e := range got.results.Episodes {
-		if a := d.away[e.Token.Serial]; a == nil || a.token() != e.Token || a.episode == nil {
-			late(e.Token)
-			continue
-		}
-		delete(d.away, e.Token.Serial)
-		forget = append(forget, e.Token)
-		r.Episodes = append(r.Episodes, e)
-	}
-	for _, x := range got.results.Activities {
-		a := d.away[x.Token.Serial]
-		switch {
-		case a == nil || a.token() != x.Token || a.activity == nil:
-			late(x.Token)
-			continue
-		case a.answered:
-			d.h.late.Add(1)
-			continue
-		case x.Abandoned || d.part == nil:
-			delete(d.away, x.Token.Serial)
-			if x.Abandoned {
-				forget = append(forget, x.Token)
-			}
-		default:
-			a.answered = true
-			commit = append(commit, x.Token)
-		}
-		r.Activities = append(r.Activities, x)
+	var in arrived
+	for _, r := range got.results {
+		d.arrive(&in, r)
 	}
 	b, out := d.again(from, got.refused)
 	results, part := d.results, d.part
 	d.mu.Unlock()
 	if ackEarly() {
-		d.h.sendTaken(from, commit)
+		d.h.sendTaken(from, in.commit)
 	}
-	d.h.sendTaken(from, forget)
+	d.h.sendTaken(from, in.forget)
 	switch {
-	case len(r.Episodes)+len(r.Activities) == 0:
-	case len(commit) == 0:
-		results(r)
+	case len(in.wanted) == 0:
+	case len(in.commit) == 0:
+		results(in.wanted)
 	default:
-		part.Take(r, func() { d.committed(from, commit) })
+		part.Take(in.wanted, func() { d.committed(from, in.commit) })
 	}
 	d.hand(b, out)
+}
+
+// arrived is what is done with answers: which the partition gets, and which of them their
+// host can forget at once, and which when they are committed.
+type arrived struct {
+	wanted         []*work.Result
+	forget, commit []work.Token
+}
+
+// arrive takes one answer of another host. Called with the lock held.
+func (d *desk) arrive(in *arrived, r *work.Result) {
+	t := r.Token
+	a := d.away[t.Serial]
+	switch {
+	case a == nil || a.token() != t || a.item.Kind != r.Kind:
+		d.h.late.Add(1)
+		if t.Epoch == d.epoch {
+			in.forget = append(in.forget, t)
+		} // else the new owner's roll call may be about to find it
+		return
+	case a.answered:
+		d.h.late.Add(1)
+		return
+	case r.Kind.Replayed() || r.Outcome != work.Completed:
+		delete(d.away, t.Serial)
+		in.forget = append(in.forget, t)
+	case d.part == nil:
+		delete(d.away, t.Serial)
+	default:
+		a.answered = true
+		in.commit = append(in.commit, t)
+	}
+	in.wanted = append(in.wanted, r)
 }
 
 // committed forgets answers that are durable, and lets their host do so.
@@ -152,13 +160,8 @@ func (d *desk) again(from string, refused []work.Token) (b work.Batch, out outgo
 			continue
 		}
 		delete(d.away, t.Serial)
-		if a.episode != nil {
-			d.h.lacks(from, work.Function{Kind: work.Orchestrator, Name: a.episode.Name})
-			b.Episodes = append(b.Episodes, a.episode)
-		} else {
-			d.h.lacks(from, work.Function{Kind: work.ActivityFunction, Name: a.activity.Name})
-			b.Activities = append(b.Activities, a.activity)
-		}
+		d.h.lacks(from, a.item.Function())
+		b.Items = append(b.Items, a.item)
 	}
 	d.place(&b, &out)
 	return b, out
@@ -257,11 +260,7 @@ func (d *desk) ask(address string, tokens []work.Token) {
 			out.add(a) // if the first message comes after all, this one changes nothing
 		default:
 			delete(d.away, t.Serial)
-			if a.episode != nil {
-				b.Episodes = append(b.Episodes, a.episode)
-			} else {
-				b.Activities = append(b.Activities, a.activity)
-			}
+			b.Items = append(b.Items, a.item)
 		}
 	}
 	if !d.closed {
@@ -271,21 +270,19 @@ func (d *desk) ask(address string, tokens []work.Token) {
 	d.hand(b, out)
 }
 
-// silent gives up items of a host that does not answer: episodes at once, since they can
-// run twice without harm; activities when it has said nothing for the length of a lease.
+// silent gives up items of a host that does not answer: those that are replayed at once,
+// the others when it has said nothing for the length of a lease.
 func (d *desk) silent(address string, tokens []work.Token) {
 	gone := !d.h.spokeWithin(address, d.h.opts.Lease)
-	var r work.Results
+	var lost []*work.Result
 	d.mu.Lock()
 	for _, t := range tokens {
 		a := d.away[t.Serial]
 		switch {
 		case a == nil || a.token() != t || a.answered || a.address != address:
 			continue
-		case a.episode != nil:
-			r.Episodes = append(r.Episodes, &work.EpisodeResult{Token: t, Abandoned: true})
-		case gone:
-			r.Activities = append(r.Activities, &work.ActivityResult{Token: t, Abandoned: true})
+		case gone || a.item.Kind.Replayed():
+			lost = append(lost, a.item.Ended(work.Abandoned))
 		default:
 			a.every = checkFirst
 			a.check = d.h.opts.Sched.Mono() + a.every
@@ -295,9 +292,21 @@ func (d *desk) silent(address string, tokens []work.Token) {
 	}
 	results := d.results
 	d.mu.Unlock()
-	if len(r.Episodes)+len(r.Activities) > 0 {
-		d.h.opts.Log.Warn("work is taken back from a host that does not answer", "hub", d.h.opts.Name, "partition", d.n,
-			"address", address, "episodes", len(r.Episodes), "activities", len(r.Activities))
-		results(r)
+	if len(lost) > 0 {
+		fields := []any{"hub", d.h.opts.Name, "partition", d.n, "address", address}
+		d.h.opts.Log.Warn("work is taken back from a host that does not answer", append(fields, tally(lost)...)...)
+		results(lost)
 	}
+}
+
+// tally counts results by kind, for the log.
+func tally(list []*work.Result) (fields []any) {
+	var n [work.Kinds]int
+	for _, r := range list {
+		n[r.Kind]++
+	}
+	for k := range work.Kinds {
+		fields = append(fields, k.Items(), n[k])
+	}
+	return fields
 }

@@ -250,8 +250,8 @@ func TestLargePayloads(t *testing.T) {
 		var seen string
 		h := host(t, b, partitions(4), func(o *Options) {
 			x := newInProcess()
-			x.activity = func(a *work.Activity) string {
-				seen = *a.Input
+			x.activity = func(a *work.Item) string {
+				seen = *a.Activity.Input
 				return `"` + strings.Repeat("r", 200_000) + `"`
 			}
 			x.orchestrator = func(events []*history.HistoryEvent) []*history.OrchestratorAction {
@@ -318,7 +318,7 @@ func TestPayloadsAboveTheLimit(t *testing.T) {
 		h := host(t, b, func(o *Options) {
 			o.MaxPayload = 200_000
 			x := newInProcess()
-			x.activity = func(*work.Activity) string { return `"` + strings.Repeat("r", 200_000) + `"` }
+			x.activity = func(*work.Item) string { return `"` + strings.Repeat("r", 200_000) + `"` }
 			x.orchestrator = func(events []*history.HistoryEvent) []*history.OrchestratorAction {
 				for _, e := range events {
 					if f := e.GetTaskFailed(); f != nil {

@@ -26,27 +26,28 @@ type inProcess struct {
 	mu           sync.Mutex
 	seen         map[string][]*history.HistoryEvent
 	orchestrator func(h []*history.HistoryEvent) []*history.OrchestratorAction
-	activity     func(a *work.Activity) string
+	activity     func(a *work.Item) string
 }
 
-func (x *inProcess) Submit(b work.Batch, results func(work.Results)) {
+func (x *inProcess) Submit(b work.Batch, results func([]*work.Result)) {
 	go func() {
-		var r work.Results
-		for _, e := range b.Episodes {
-			r.Episodes = append(r.Episodes, x.episode(e))
+		var list []*work.Result
+		for _, it := range b.Items {
+			if it.Kind == work.Orchestrator {
+				list = append(list, work.EpisodeDone(it.Token, x.episode(it)))
+				continue
+			}
+			out := x.activity(it)
+			list = append(list, work.ActivityDone(it.Token, work.ActivityResult{Result: &out}))
 		}
-		for _, a := range b.Activities {
-			out := x.activity(a)
-			r.Activities = append(r.Activities, &work.ActivityResult{Token: a.Token, Result: &out})
-		}
-		results(r)
+		results(list)
 	}()
 }
 
-func (x *inProcess) episode(e *work.Episode) *work.EpisodeResult {
+func (x *inProcess) episode(it *work.Item) work.EpisodeResult {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	past := x.seen[e.Execution]
+	e, past := it.Episode, x.seen[it.Execution]
 	if e.HasHistory {
 		past = nil
 		for _, chunk := range e.Past {
@@ -54,16 +55,16 @@ func (x *inProcess) episode(e *work.Episode) *work.EpisodeResult {
 		}
 	}
 	if uint64(len(past)) != e.Position {
-		return &work.EpisodeResult{Token: e.Token, HistoryNeeded: true}
+		return work.EpisodeResult{HistoryNeeded: true}
 	}
 	h := append(past, decodeEvents(e.New)...)
-	r := &work.EpisodeResult{Token: e.Token, Actions: x.orchestrator(h)}
-	delete(x.seen, e.Execution) // every second episode asks for its history
+	r := work.EpisodeResult{Actions: x.orchestrator(h)}
+	delete(x.seen, it.Execution) // every second episode asks for its history
 	if len(h)%2 == 0 {
 		for range r.Actions {
 			h = append(h, nil)
 		}
-		x.seen[e.Execution] = nil
+		x.seen[it.Execution] = nil
 	}
 	return r
 }
@@ -99,7 +100,7 @@ func hello(h []*history.HistoryEvent) []*history.OrchestratorAction {
 func newInProcess() *inProcess {
 	return &inProcess{
 		seen: map[string][]*history.HistoryEvent{}, orchestrator: hello,
-		activity: func(a *work.Activity) string { return fmt.Sprintf("%q", "hello "+*a.Input) },
+		activity: func(a *work.Item) string { return fmt.Sprintf("%q", "hello "+*a.Activity.Input) },
 	}
 }
 

@@ -18,8 +18,11 @@ func folded(f work.Function) work.Function {
 
 // setRoom notes how many more items a host says that it can begin.
 func (m *member) setRoom(r *transport.Room) {
-	m.room[work.Orchestrator] = int(r.Orchestrators)
-	m.room[work.ActivityFunction] = int(r.Activities)
+	for k, free := range r.Free {
+		if k < int(work.Kinds) {
+			m.room[k] = int(free)
+		}
+	}
 }
 
 // learnSkills notes what a host says that it can run, and says whether that is news.
@@ -71,10 +74,11 @@ func (h *Hub) room() *transport.Room {
 	if local == nil {
 		return nil
 	}
-	return &transport.Room{
-		Orchestrators: uint32(min(local.Free(work.Orchestrator), math.MaxInt32)),
-		Activities:    uint32(min(local.Free(work.ActivityFunction), math.MaxInt32)),
+	r := &transport.Room{Free: make([]uint32, work.Kinds)}
+	for k := range work.Kinds {
+		r.Free[k] = uint32(min(local.Free(k), math.MaxInt32))
 	}
+	return r
 }
 
 // Elsewhere lists the functions that the other hosts of the hub have, as far as they are

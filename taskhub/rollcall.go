@@ -2,6 +2,7 @@ package taskhub
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
@@ -16,17 +17,20 @@ const rollTimeout = 500 * time.Millisecond
 
 func ackEarly() bool { return planted.Is(planted.AckBeforeCommit) }
 
-// holdBack keeps back the activities that former owners have started, and finds out who
-// runs them. Those come together after the recovery, as second or later attempts: if the
-// first activities are first attempts there are none. It is asked now and not during
+// holdBack keeps back the items that former owners have started and that are not replayed,
+// and finds out who runs them. Those come together after the recovery, as second or later
+// attempts: if the first of such kinds are first attempts there are none. It is asked now and not during
 // the recovery, because until the claim the former owner may start more.
-func (d *desk) holdBack(list []*work.Activity) (begin []*work.Activity) {
+func (d *desk) holdBack(list []*work.Item) (begin []*work.Item) {
+	if d.rolled || !slices.ContainsFunc(list, func(it *work.Item) bool { return !it.Kind.Replayed() }) {
+		return list
+	}
 	first := d.waiting == nil
-	for _, a := range list {
-		if a.Attempt > 1 {
-			d.waiting = append(d.waiting, a)
+	for _, it := range list {
+		if it.Attempt > 1 {
+			d.waiting = append(d.waiting, it)
 		} else {
-			begin = append(begin, a)
+			begin = append(begin, it)
 		}
 	}
 	switch {
@@ -85,14 +89,14 @@ func (d *desk) letGo(runs map[work.Task]string) {
 		return
 	}
 	d.rolled = true
-	for _, a := range d.waiting {
-		if address, known := runs[a.Task()]; known {
-			d.sendAway(&out, &away{address: address, activity: a})
+	for _, it := range d.waiting {
+		if address, known := runs[it.Task]; known {
+			d.sendAway(&out, &away{address: address, item: it})
 		} else {
-			b.Activities = append(b.Activities, a)
+			b.Items = append(b.Items, it)
 		}
 	}
-	waited, started := len(d.waiting), len(b.Activities)
+	waited, started := len(d.waiting), len(b.Items)
 	d.waiting = nil
 	d.place(&b, &out)
 	d.mu.Unlock()

@@ -24,12 +24,12 @@ const (
 // kept until the owner, whoever that is by then, has committed it.
 type runner struct {
 	h    *Hub
-	from func(work.Results) // answered; made once
+	from func([]*work.Result) // answered; made once
 
 	mu      sync.Mutex
 	items   map[work.Token]*guest // by the owner's token
 	running map[work.Token]*guest // by the executor's token
-	byTask  map[work.Task]*guest  // activities whose result counts
+	byTask  map[work.Task]*guest  // those whose result counts, but for what is replayed
 	kept    []*guest              // finished, in that order; forgotten ones are skipped
 	bytes   int                   // of kept
 	epochs  map[int]uint64        // of each partition the highest that was heard of
@@ -41,20 +41,20 @@ type runner struct {
 type guest struct {
 	token work.Token // as its owner knows it
 	exec  work.Token // as the executor knows it
-	owner string     // address; meaningless while orphan
+	kind  work.Kind
+	task  work.Task
+	owner string // address; meaningless while orphan
 	// orphan: the partition has moved, and its new owner has not asked for the item.
 	orphan   bool
-	task     work.Task // of an activity
-	unwanted bool      // cancelled
-	gone     bool      // forgotten
+	unwanted bool // cancelled
+	gone     bool // forgotten
 
-	episode  *work.EpisodeResult // once it is finished
-	activity *work.ActivityResult
-	at       time.Duration // Mono
-	bytes    int
+	result *work.Result  // once it is finished
+	at     time.Duration // Mono
+	bytes  int
 }
 
-func (g *guest) finished() bool { return g.episode != nil || g.activity != nil }
+func (g *guest) finished() bool { return g.result != nil }
 
 func newRunner(h *Hub) *runner {
 	r := &runner{
@@ -71,49 +71,23 @@ func (r *runner) work(w *transport.Work) {
 	var b work.Batch
 	var again []*guest
 	var refused []*transport.Token
-	leaving := r.h.isLeaving()
-	local := r.h.able()
-	accepts := func(f work.Function) bool { return !leaving && (local == nil || local.Has(f)) }
+	accepts := r.accepts()
 	r.mu.Lock()
 	r.trim()
-	for _, e := range w.Episodes {
-		t := fromToken(e.GetToken())
+	for _, x := range w.Items {
+		t, it := fromToken(x.GetToken()), fromItem(x)
 		if r.fenced(t.Partition, t.Epoch) {
 			continue
 		}
-		if g := r.items[t]; g != nil {
-			again = append(again, g)
-			continue
-		}
-		switch {
-		case r.over[t]:
-		case !accepts(work.Function{Kind: work.Orchestrator, Name: e.Name}):
-			refused = append(refused, e.Token)
-		default:
-			r.begin(&guest{token: t, exec: t, owner: w.Owner})
-			b.Episodes = append(b.Episodes, fromEpisode(e))
-		}
-	}
-	for _, x := range w.Activities {
-		a := fromActivity(x)
-		if r.fenced(a.Token.Partition, a.Token.Epoch) {
-			continue
-		}
-		g := r.items[a.Token]
-		if g == nil {
-			g = r.adopt(a, w.Owner)
-		}
-		switch {
+		switch g := r.known(t, it, w.Owner); {
 		case g != nil:
 			again = append(again, g)
-		case r.over[a.Token]:
-		case !accepts(work.Function{Kind: work.ActivityFunction, Name: a.Name}):
+		case r.over[t]:
+		case it == nil || !accepts(it.Function()):
 			refused = append(refused, x.Token)
 		default:
-			g = &guest{token: a.Token, exec: a.Token, owner: w.Owner, task: a.Task()}
-			r.byTask[g.task] = g
-			r.begin(g)
-			b.Activities = append(b.Activities, a)
+			r.begin(&guest{token: t, exec: t, kind: it.Kind, task: it.Task, owner: w.Owner})
+			b.Items = append(b.Items, it)
 		}
 	}
 	for _, t := range w.Cancels {
@@ -126,9 +100,24 @@ func (r *runner) work(w *transport.Work) {
 		out = append(out, answering{w.Owner, &transport.Done{Refused: refused}})
 	}
 	r.h.sendDone(out)
-	if len(b.Episodes)+len(b.Activities)+len(b.Cancels)+len(b.Evict) > 0 {
+	if !b.Empty() {
 		r.h.opts.Exec.Submit(b, r.from)
 	}
+}
+
+// accepts says which functions this host runs for others. It takes the hub's lock.
+func (r *runner) accepts() func(work.Function) bool {
+	leaving := r.h.isLeaving()
+	local := r.h.able()
+	return func(f work.Function) bool { return !leaving && (local == nil || local.Has(f)) }
+}
+
+// known is the guest that an item of another host is already, if it is one.
+func (r *runner) known(t work.Token, it *work.Item, owner string) *guest {
+	if g := r.items[t]; g != nil || it == nil || it.Kind.Replayed() {
+		return g
+	}
+	return r.adopt(it, owner)
 }
 
 // fenced says whether work comes from an owner that does not know yet that it is none any
@@ -138,20 +127,27 @@ func (r *runner) fenced(partition int, epoch uint64) bool {
 	return epoch < r.epochs[partition]
 }
 
-func (r *runner) begin(g *guest) {
+func (r *runner) add(g *guest) {
 	r.items[g.token] = g
+	if !g.kind.Replayed() {
+		r.byTask[g.task] = g
+	}
+}
+
+func (r *runner) begin(g *guest) {
+	r.add(g)
 	r.running[g.exec] = g
 }
 
 // adopt finds the guest that is the same call under an older token and gives it to the
 // owner of the new one.
-func (r *runner) adopt(a *work.Activity, owner string) *guest {
-	g := r.byTask[a.Task()]
-	if g == nil || !a.Token.Newer(g.token) {
+func (r *runner) adopt(it *work.Item, owner string) *guest {
+	g := r.byTask[it.Task]
+	if g == nil || !it.Token.Newer(g.token) {
 		return nil
 	}
 	delete(r.items, g.token)
-	g.token, g.owner, g.orphan = a.Token, owner, false
+	g.token, g.owner, g.orphan = it.Token, owner, false
 	r.items[g.token] = g
 	return g
 }
@@ -170,30 +166,25 @@ func (r *runner) cancel(list []work.Token, t work.Token) []work.Token {
 	return append(list, g.exec)
 }
 
-// leave takes over an activity that this host runs for a partition that it no longer
-// serves.
-func (r *runner) leave(a *work.Activity) {
+// leave takes over an item that this host runs for a partition that it no longer serves.
+func (r *runner) leave(it *work.Item) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	g := &guest{token: a.Token, exec: a.Token, orphan: true, task: a.Task()}
-	r.byTask[g.task] = g
-	r.begin(g)
+	r.begin(&guest{token: it.Token, exec: it.Token, kind: it.Kind, task: it.Task, orphan: true})
 }
 
 // keep keeps a result that may come too late for a partition that is being moved.
-func (r *runner) keep(a *work.Activity, result *work.ActivityResult) {
+func (r *runner) keep(task work.Task, result *work.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	mine := *result // the partition changes its own
-	g := &guest{token: a.Token, exec: a.Token, orphan: true, task: a.Task()}
-	r.byTask[g.task] = g
-	r.items[g.token] = g
-	g.activity, g.bytes = &mine, activityResultSize(&mine)
-	r.finish(g)
+	g := &guest{token: result.Token, exec: result.Token, kind: result.Kind, task: task, orphan: true}
+	r.add(g)
+	r.finish(g, result.Clone()) // the partition changes its own
 }
 
-// finish puts a finished guest among those that are kept.
-func (r *runner) finish(g *guest) {
+// finish puts a guest among the finished ones, which are kept.
+func (r *runner) finish(g *guest, result *work.Result) {
+	g.result, g.bytes = result, result.Size()
 	g.at = r.h.opts.Sched.Mono()
 	r.kept = append(r.kept, g)
 	r.bytes += g.bytes
@@ -222,7 +213,7 @@ func (r *runner) drop(g *guest) {
 	}
 	g.gone = true
 	r.bytes -= g.bytes
-	g.episode, g.activity = nil, nil
+	g.result = nil
 	delete(r.items, g.token)
 	if r.byTask[g.task] == g {
 		delete(r.byTask, g.task)
@@ -254,34 +245,25 @@ func (r *runner) remember(t work.Token) {
 }
 
 // answered takes the executor's answers.
-func (r *runner) answered(results work.Results) {
+func (r *runner) answered(results []*work.Result) {
 	var finished []*guest
 	late := 0
 	r.mu.Lock()
-	for _, e := range results.Episodes {
-		if g := r.ended(e.Token, false); g != nil {
-			g.episode, g.bytes = e, episodeResultSize(e)
-			r.finish(g)
-			finished = append(finished, g)
-		} else {
-			late++
-		}
-	}
-	for _, a := range results.Activities {
-		g := r.ended(a.Token, true)
+	for _, x := range results {
+		g := r.ended(x)
 		if g == nil {
 			late++
 			continue
 		}
-		g.activity, g.bytes = a, activityResultSize(a)
-		switch {
-		case g.unwanted, g.orphan && a.Abandoned:
+		abandoned := x.Outcome != work.Completed
+		if g.unwanted || g.orphan && abandoned {
 			r.drop(g)
 			continue
-		case a.Abandoned: // a new attempt is another one
+		}
+		if abandoned && r.byTask[g.task] == g { // a new attempt is another one
 			delete(r.byTask, g.task)
 		}
-		r.finish(g)
+		r.finish(g, x)
 		finished = append(finished, g)
 	}
 	out := r.answers(finished)
@@ -291,12 +273,12 @@ func (r *runner) answered(results work.Results) {
 }
 
 // ended finds the guest that the executor has answered.
-func (r *runner) ended(exec work.Token, activity bool) *guest {
-	g := r.running[exec]
-	if g == nil || (g.task != work.Task{}) != activity {
+func (r *runner) ended(x *work.Result) *guest {
+	g := r.running[x.Token]
+	if g == nil || g.kind != x.Kind {
 		return nil
 	}
-	delete(r.running, exec)
+	delete(r.running, x.Token)
 	return g
 }
 
@@ -318,11 +300,7 @@ func (r *runner) answers(list []*guest) (out []answering) {
 			out = append(out, answering{g.owner, &transport.Done{}})
 		}
 		d := out[n].done
-		if g.episode != nil {
-			d.Episodes = append(d.Episodes, toEpisodeResult(g.token, g.episode))
-		} else {
-			d.Activities = append(d.Activities, toActivityResult(g.token, g.activity))
-		}
+		d.Results = append(d.Results, toResult(g.token, g.result))
 	}
 	return out
 }
@@ -349,7 +327,7 @@ func (r *runner) check(c *transport.Check) *transport.Response {
 	return answer
 }
 
-// tasks lists the activities of partition n that former owners of it have left here: that
+// tasks lists the calls of partition n that former owners of it have left here: that
 // run or whose results wait. A host that is leaving tells only the latter.
 func (r *runner) tasks(n int, epoch uint64) []work.Task {
 	leaving := r.h.isLeaving()
@@ -382,11 +360,7 @@ func (r *runner) abandon() {
 	slices.SortFunc(list, func(a, b *guest) int { return compareTokens(a.token, b.token) })
 	for _, g := range list {
 		delete(r.running, g.exec)
-		if g.task == (work.Task{}) {
-			g.episode = &work.EpisodeResult{Token: g.exec, Abandoned: true}
-		} else {
-			g.activity = &work.ActivityResult{Token: g.exec, Abandoned: true}
-		}
+		g.result = &work.Result{Kind: g.kind, Token: g.exec, Outcome: work.Abandoned}
 	}
 	out := r.answers(list)
 	r.mu.Unlock()

@@ -5,7 +5,8 @@ import (
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
-// Work items and their answers, as hosts tell them each other.
+// Work items and their answers, as hosts tell them each other. A further kind needs a case
+// in each of the four functions, and a part in wire.proto.
 
 func toToken(t work.Token) *transport.Token {
 	return &transport.Token{Partition: uint32(t.Partition), Epoch: t.Epoch, Serial: t.Serial}
@@ -23,89 +24,78 @@ func toTokens(list []work.Token) []*transport.Token {
 	return out
 }
 
-// itemOverhead is about what a message has in bytes beside payloads.
-const itemOverhead = 200
-
-func episodeSize(e *work.Episode) int {
-	n := itemOverhead + len(e.New)
-	for _, p := range e.Past {
-		n += len(p)
+func toItem(it *work.Item) *transport.Item {
+	w := &transport.Item{
+		Token: toToken(it.Token), Instance: it.Instance, Execution: it.Execution, Task: it.ID,
+		Name: it.Name, Version: it.Version, Attempt: uint32(it.Attempt),
 	}
-	return n
-}
-
-func activitySize(a *work.Activity) int {
-	if a.Input == nil {
-		return itemOverhead
+	switch it.Kind {
+	case work.Orchestrator:
+		e := it.Episode
+		w.Part = &transport.Item_Episode{Episode: &transport.Episode{
+			Position: e.Position, After: toToken(e.After), HasHistory: e.HasHistory, Past: e.Past, New: e.New,
+		}}
+	case work.ActivityFunction:
+		w.Part = &transport.Item_Activity{Activity: &transport.Activity{Input: it.Activity.Input}}
 	}
-	return itemOverhead + len(*a.Input)
+	return w
 }
 
-func episodeResultSize(e *work.EpisodeResult) int {
-	n := itemOverhead
-	for _, a := range e.Actions {
-		n += a.SizeVT()
+// fromItem answers nil for a kind that this host does not know.
+func fromItem(w *transport.Item) *work.Item {
+	it := work.Item{
+		Token: fromToken(w.GetToken()), Task: work.Task{Instance: w.GetInstance(), Execution: w.GetExecution(), ID: w.GetTask()},
+		Name: w.GetName(), Version: w.GetVersion(), Attempt: int(w.GetAttempt()),
 	}
-	return n
-}
-
-func activityResultSize(a *work.ActivityResult) int {
-	n := itemOverhead + a.Failure.SizeVT()
-	if a.Result != nil {
-		n += len(*a.Result)
+	switch part := w.GetPart().(type) {
+	case *transport.Item_Episode:
+		e := part.Episode
+		return work.NewEpisode(it, work.Episode{
+			Position: e.GetPosition(), After: fromToken(e.GetAfter()), HasHistory: e.GetHasHistory(), Past: e.GetPast(), New: e.GetNew(),
+		})
+	case *transport.Item_Activity:
+		return work.NewActivity(it, work.Activity{Input: part.Activity.Input})
 	}
-	return n
+	return nil
 }
 
-func toEpisode(e *work.Episode) *transport.Episode {
-	return &transport.Episode{
-		Token: toToken(e.Token), Instance: e.Instance, Execution: e.Execution, Name: e.Name, Version: e.Version,
-		Position: e.Position, After: toToken(e.After), HasHistory: e.HasHistory, Past: e.Past, New: e.New,
+// toResult tells a result under the token that its owner knows now.
+func toResult(t work.Token, r *work.Result) *transport.Result {
+	w := &transport.Result{Token: toToken(t), Outcome: transport.Outcome(r.Outcome)}
+	switch r.Kind {
+	case work.Orchestrator:
+		part := &transport.EpisodeResult{}
+		if e := r.Episode; e != nil {
+			part.HistoryNeeded, part.NonDeterminism, part.Failed = e.HistoryNeeded, e.NonDeterminism, e.Failed
+			part.Actions, part.Rejected, part.CustomStatus = e.Actions, e.Rejected, e.CustomStatus
+		}
+		w.Part = &transport.Result_Episode{Episode: part}
+	case work.ActivityFunction:
+		part := &transport.ActivityResult{}
+		if a := r.Activity; a != nil {
+			part.Result, part.Failure = a.Result, a.Failure
+		}
+		w.Part = &transport.Result_Activity{Activity: part}
 	}
+	return w
 }
 
-func fromEpisode(e *transport.Episode) *work.Episode {
-	return &work.Episode{
-		Token: fromToken(e.Token), Instance: e.Instance, Execution: e.Execution, Name: e.Name, Version: e.Version,
-		Position: e.Position, After: fromToken(e.After), HasHistory: e.HasHistory, Past: e.Past, New: e.New,
+// fromResult answers nil for a kind that this host does not know. It copies what the
+// partition may change.
+func fromResult(w *transport.Result) (r *work.Result) {
+	t := fromToken(w.GetToken())
+	switch part := w.GetPart().(type) {
+	case *transport.Result_Episode:
+		e := part.Episode
+		r = work.EpisodeDone(t, work.EpisodeResult{
+			HistoryNeeded: e.HistoryNeeded, NonDeterminism: e.NonDeterminism, Failed: e.Failed,
+			Actions: e.Actions, Rejected: e.Rejected, CustomStatus: e.CustomStatus,
+		})
+	case *transport.Result_Activity:
+		r = work.ActivityDone(t, work.ActivityResult{Result: part.Activity.Result, Failure: part.Activity.Failure})
+	default:
+		return nil
 	}
-}
-
-func toActivity(a *work.Activity) *transport.Activity {
-	return &transport.Activity{
-		Token: toToken(a.Token), Instance: a.Instance, Execution: a.Execution, Task: a.TaskID,
-		Name: a.Name, Version: a.Version, Input: a.Input, Attempt: uint32(a.Attempt),
-	}
-}
-
-func fromActivity(a *transport.Activity) *work.Activity {
-	return &work.Activity{
-		Token: fromToken(a.Token), Instance: a.Instance, Execution: a.Execution, TaskID: a.Task,
-		Name: a.Name, Version: a.Version, Input: a.Input, Attempt: int(a.Attempt),
-	}
-}
-
-// toEpisodeResult tells a result under the token that its owner knows now.
-func toEpisodeResult(t work.Token, e *work.EpisodeResult) *transport.EpisodeResult {
-	return &transport.EpisodeResult{
-		Token: toToken(t), Abandoned: e.Abandoned, Died: e.Died, HistoryNeeded: e.HistoryNeeded,
-		NonDeterminism: e.NonDeterminism, Failed: e.Failed, Actions: e.Actions, Rejected: e.Rejected, CustomStatus: e.CustomStatus,
-	}
-}
-
-func fromEpisodeResult(e *transport.EpisodeResult) *work.EpisodeResult {
-	return &work.EpisodeResult{
-		Token: fromToken(e.Token), Abandoned: e.Abandoned, Died: e.Died, HistoryNeeded: e.HistoryNeeded,
-		NonDeterminism: e.NonDeterminism, Failed: e.Failed, Actions: e.Actions, Rejected: e.Rejected, CustomStatus: e.CustomStatus,
-	}
-}
-
-// toActivityResult: see toEpisodeResult.
-func toActivityResult(t work.Token, a *work.ActivityResult) *transport.ActivityResult {
-	return &transport.ActivityResult{Token: toToken(t), Abandoned: a.Abandoned, Died: a.Died, Result: a.Result, Failure: a.Failure}
-}
-
-// fromActivityResult copies what the partition may change.
-func fromActivityResult(a *transport.ActivityResult) *work.ActivityResult {
-	return &work.ActivityResult{Token: fromToken(a.Token), Abandoned: a.Abandoned, Died: a.Died, Result: a.Result, Failure: a.Failure}
+	r.Outcome = work.Outcome(w.GetOutcome())
+	return r
 }

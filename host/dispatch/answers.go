@@ -15,18 +15,20 @@ type deliveries []delivery
 type delivery struct {
 	partition int
 	epoch     uint64
-	results   func(work.Results)
-	answers   work.Results
+	results   func([]*work.Result)
+	answers   []*work.Result
 }
 
-func (ds *deliveries) of(it *item) *work.Results {
+func (ds *deliveries) add(it *item, r *work.Result) {
 	for i := range *ds { // a handful of partitions
 		if d := &(*ds)[i]; d.partition == it.token.Partition && d.epoch == it.token.Epoch {
-			return &d.answers
+			d.answers = append(d.answers, r)
+			return
 		}
 	}
-	*ds = append(*ds, delivery{partition: it.token.Partition, epoch: it.token.Epoch, results: it.results})
-	return &(*ds)[len(*ds)-1].answers
+	*ds = append(*ds, delivery{
+		partition: it.token.Partition, epoch: it.token.Epoch, results: it.results, answers: []*work.Result{r},
+	})
 }
 
 // deliver calls the partitions. The dispatcher's lock must not be held: a
@@ -42,22 +44,23 @@ func (d *Dispatcher) Results(f *protocol.AppFrame) {
 	var (
 		out        deliveries
 		fs         frames
+		results    = make([]work.Result, 0, len(f.Orchestrators)+len(f.Activities))
 		episodes   = make([]work.EpisodeResult, len(f.Orchestrators))
 		activities = make([]work.ActivityResult, len(f.Activities))
 	)
 	d.mu.Lock()
 	for i, r := range f.Orchestrators {
 		if it := d.finish(r.GetWork(), Orchestrator); it != nil {
-			orchestration.Result(&episodes[i], it.token, r)
-			to := out.of(it)
-			to.Episodes = append(to.Episodes, &episodes[i])
+			orchestration.Result(&episodes[i], r)
+			results = append(results, work.Result{Kind: it.kind, Token: it.token, Episode: &episodes[i]})
+			out.add(it, &results[len(results)-1])
 		}
 	}
 	for i, r := range f.Activities {
 		if it := d.finish(r.GetWork(), Activity); it != nil {
-			activity.Result(&activities[i], it.token, r)
-			to := out.of(it)
-			to.Activities = append(to.Activities, &activities[i])
+			activity.Result(&activities[i], r)
+			results = append(results, work.Result{Kind: it.kind, Token: it.token, Activity: &activities[i]})
+			out.add(it, &results[len(results)-1])
 		}
 	}
 	d.pump(&fs, &out)
@@ -130,21 +133,19 @@ func (d *Dispatcher) Lost(works []uint64, died bool) {
 // abandon answers an item that no app has any more.
 func (d *Dispatcher) abandon(it *item, died bool, out *deliveries) {
 	d.drop(it)
-	to := out.of(it)
-	if it.kind == Orchestrator {
-		to.Episodes = append(to.Episodes, &work.EpisodeResult{Token: it.token, Abandoned: true, Died: died})
-	} else {
-		to.Activities = append(to.Activities, &work.ActivityResult{Token: it.token, Abandoned: true, Died: died})
+	o := work.Abandoned
+	if died {
+		o = work.Died
 	}
+	out.add(it, &work.Result{Kind: it.kind, Token: it.token, Outcome: o})
 }
 
 // fail answers an item that no app has with a failure.
 func (d *Dispatcher) fail(it *item, why *history.TaskFailureDetails, out *deliveries) {
 	d.drop(it)
-	to := out.of(it)
 	if it.kind == Orchestrator {
-		to.Episodes = append(to.Episodes, &work.EpisodeResult{Token: it.token, Failed: why})
+		out.add(it, work.EpisodeDone(it.token, work.EpisodeResult{Failed: why}))
 	} else {
-		to.Activities = append(to.Activities, &work.ActivityResult{Token: it.token, Failure: why})
+		out.add(it, work.ActivityDone(it.token, work.ActivityResult{Failure: why}))
 	}
 }

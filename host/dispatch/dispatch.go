@@ -97,7 +97,7 @@ type item struct {
 	kind     Kind
 	token    work.Token
 	name     string
-	results  func(work.Results)
+	results  func([]*work.Result)
 	episode  *protocol.OrchestratorWork // of an Orchestrator
 	activity *protocol.ActivityWork     // of an Activity
 	size     int                        // of its payloads in bytes
@@ -108,7 +108,7 @@ type item struct {
 }
 
 // Submit implements work.Executor.
-func (d *Dispatcher) Submit(b work.Batch, results func(work.Results)) {
+func (d *Dispatcher) Submit(b work.Batch, results func([]*work.Result)) {
 	items := d.build(b, results)
 	var out deliveries
 	d.mu.Lock()
@@ -133,28 +133,21 @@ func (d *Dispatcher) Submit(b work.Batch, results func(work.Results)) {
 }
 
 // build makes the wire form of the batch, before the lock is taken.
-func (d *Dispatcher) build(b work.Batch, results func(work.Results)) []item {
-	n := len(b.Episodes) + len(b.Activities)
+func (d *Dispatcher) build(b work.Batch, results func([]*work.Result)) []item {
+	n := len(b.Items)
 	if n == 0 {
 		return nil
 	}
-	items := make([]item, 0, n)
+	items := make([]item, n)
 	id := d.lastID.Add(uint64(n)) - uint64(n)
-	for _, e := range b.Episodes {
+	for i, it := range b.Items {
 		id++
-		w := orchestration.Work(id, e)
-		items = append(items, item{
-			id: id, kind: Orchestrator, token: e.Token, name: e.Name, results: results,
-			episode: w, size: len(w.PastEvents) + len(w.NewEvents),
-		})
-	}
-	for _, a := range b.Activities {
-		id++
-		w := activity.Work(id, a)
-		items = append(items, item{
-			id: id, kind: Activity, token: a.Token, name: a.Name, results: results,
-			activity: w, size: len(w.Input.GetValue()),
-		})
+		items[i] = item{id: id, kind: it.Kind, token: it.Token, name: it.Name, results: results, size: it.Size()}
+		if it.Kind == Orchestrator {
+			items[i].episode = orchestration.Work(id, it)
+		} else {
+			items[i].activity = activity.Work(id, it)
+		}
 	}
 	return items
 }

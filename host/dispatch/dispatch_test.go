@@ -88,43 +88,39 @@ func (c *clock) advance(d time.Duration) {
 
 // sink is a partition: it keeps answers by serial and counts calls.
 type sink struct {
-	t          *testing.T
-	calls      int
-	activities map[uint64]*work.ActivityResult
-	episodes   map[uint64]*work.EpisodeResult
+	t     *testing.T
+	calls int
+	got   map[uint64]*work.Result
 }
 
-func newSink(t *testing.T) *sink {
-	return &sink{t: t, activities: map[uint64]*work.ActivityResult{}, episodes: map[uint64]*work.EpisodeResult{}}
-}
+func newSink(t *testing.T) *sink { return &sink{t: t, got: map[uint64]*work.Result{}} }
 
-func (s *sink) results(r work.Results) {
+func (s *sink) results(list []*work.Result) {
 	s.calls++
-	for _, a := range r.Activities {
-		if s.activities[a.Token.Serial] != nil {
-			s.t.Errorf("activity %d answered twice", a.Token.Serial)
+	for _, r := range list {
+		if s.got[r.Token.Serial] != nil {
+			s.t.Errorf("item %d answered twice", r.Token.Serial)
 		}
-		s.activities[a.Token.Serial] = a
-	}
-	for _, e := range r.Episodes {
-		if s.episodes[e.Token.Serial] != nil {
-			s.t.Errorf("episode %d answered twice", e.Token.Serial)
-		}
-		s.episodes[e.Token.Serial] = e
+		s.got[r.Token.Serial] = r
 	}
 }
 
 // act is an activity call whose input is its serial.
-func act(serial uint64, name string) *work.Activity {
+func act(serial uint64, name string) *work.Item {
 	in := fmt.Sprint(serial)
-	return &work.Activity{Token: work.Token{Serial: serial}, Name: name, Input: &in, Attempt: 1}
+	return work.NewActivity(work.Item{Token: work.Token{Serial: serial}, Name: name, Attempt: 1}, work.Activity{Input: &in})
 }
 
 func acts(from, n uint64, name string) (b work.Batch) {
 	for i := range n {
-		b.Activities = append(b.Activities, act(from+i, name))
+		b.Items = append(b.Items, act(from+i, name))
 	}
 	return b
+}
+
+func run(serial uint64, name string, e work.Episode) *work.Item {
+	it := work.Item{Token: work.Token{Serial: serial}, Name: name, Task: work.Task{Instance: "i", Execution: "e"}}
+	return work.NewEpisode(it, e)
 }
 
 func activityOf(app dispatch.App, names ...string) (out []dispatch.Function) {
@@ -152,9 +148,9 @@ func TestRouting(t *testing.T) {
 	s := newSink(t)
 	result := "done"
 	d.Submit(work.Batch{
-		Activities: []*work.Activity{act(1, "SAME")},
-		Episodes: []*work.Episode{{Token: work.Token{Serial: 2}, Name: "same", Instance: "i", Execution: "e", Position: 4,
-			HasHistory: true, Past: [][]byte{{1, 2}, {3}}, New: []byte{4}}},
+		Items: []*work.Item{act(1, "SAME"), run(2, "same", work.Episode{
+			Position: 4, HasHistory: true, Past: [][]byte{{1, 2}, {3}}, New: []byte{4},
+		})},
 		Evict: []string{"gone"},
 	}, s.results)
 	if len(one.frames) != 1 || len(two.frames) != 1 {
@@ -171,11 +167,12 @@ func TestRouting(t *testing.T) {
 	d.Results(&protocol.AppFrame{Orchestrators: []*protocol.OrchestratorResult{
 		{Work: w.Work, Actions: actions, CustomStatus: wrapperspb.String(result)}}})
 	d.Results(answer(one.ids()...))
-	e := s.episodes[2]
-	if e == nil || len(e.Actions) != 1 || e.CustomStatus == nil || *e.CustomStatus != result || e.Abandoned {
+	e := s.got[2]
+	if e == nil || e.Outcome != work.Completed || len(e.Episode.Actions) != 1 || e.Episode.CustomStatus == nil ||
+		*e.Episode.CustomStatus != result {
 		t.Errorf("episode result %+v", e)
 	}
-	if a := s.activities[1]; a == nil || a.Result == nil || *a.Result != "ok" {
+	if a := s.got[1]; a == nil || a.Activity.Result == nil || *a.Activity.Result != "ok" {
 		t.Errorf("activity result %+v", a)
 	}
 }
@@ -186,7 +183,7 @@ func TestLimitIsFirstInFirstOut(t *testing.T) {
 	d.SetFunctions(activityOf(app, "A", "B"))
 	s := newSink(t)
 	b := acts(1, 3, "A")
-	b.Activities = append(b.Activities, act(4, "B"))
+	b.Items = append(b.Items, act(4, "B"))
 	d.Submit(b, s.results)
 	if got := app.inputs(); got != "1 2" {
 		t.Fatalf("with the app: %s, want 1 2", got)
@@ -212,13 +209,13 @@ func TestOneCallPerPartition(t *testing.T) {
 	d.Submit(acts(1, 3, "A"), p0.results)
 	d.Submit(acts(4, 3, "A"), p0.results)
 	b := acts(1, 2, "A")
-	for _, a := range b.Activities {
+	for _, a := range b.Items {
 		a.Token.Partition = 1
 	}
 	d.Submit(b, p1.results)
 	d.Results(answer(app.ids()...))
-	if p0.calls != 1 || len(p0.activities) != 6 || p1.calls != 1 || len(p1.activities) != 2 {
-		t.Errorf("partition 0: %d calls, %d answers; partition 1: %d, %d", p0.calls, len(p0.activities), p1.calls, len(p1.activities))
+	if p0.calls != 1 || len(p0.got) != 6 || p1.calls != 1 || len(p1.got) != 2 {
+		t.Errorf("partition 0: %d calls, %d answers; partition 1: %d, %d", p0.calls, len(p0.got), p1.calls, len(p1.got))
 	}
 }
 
@@ -228,7 +225,7 @@ func TestFunctionNotFound(t *testing.T) {
 		Now: func() time.Time { return c.now }})
 	s := newSink(t)
 	b := acts(1, 1, "Missing")
-	b.Episodes = []*work.Episode{{Token: work.Token{Serial: 2}, Name: "Lost"}}
+	b.Items = append(b.Items, run(2, "Lost", work.Episode{}))
 	d.Submit(b, s.results)
 	c.advance(30 * time.Second)
 	d.Submit(acts(3, 1, "missing"), s.results)
@@ -242,15 +239,15 @@ func TestFunctionNotFound(t *testing.T) {
 		t.Fatal("failed before its time")
 	}
 	c.advance(1)
-	f := s.activities[1]
-	if f == nil || f.Failure.GetErrorType() != "ActivityTaskNotFound" || !f.Failure.GetIsNonRetriable() ||
-		!strings.Contains(f.Failure.GetErrorMessage(), "no activity is registered") {
+	f := s.got[1]
+	if f == nil || f.Activity.Failure.GetErrorType() != "ActivityTaskNotFound" || !f.Activity.Failure.GetIsNonRetriable() ||
+		!strings.Contains(f.Activity.Failure.GetErrorMessage(), "no activity is registered") {
 		t.Errorf("activity %+v", f)
 	}
-	if e := s.episodes[2]; e == nil || e.Failed.GetErrorType() != "OrchestratorTaskNotFound" {
+	if e := s.got[2]; e == nil || e.Episode.Failed.GetErrorType() != "OrchestratorTaskNotFound" {
 		t.Errorf("episode %+v", e)
 	}
-	if s.activities[3] != nil {
+	if s.got[3] != nil {
 		t.Error("the later item failed with the earlier one")
 	}
 	// It appears in time.
@@ -260,12 +257,12 @@ func TestFunctionNotFound(t *testing.T) {
 		t.Errorf("the app got %q", app.inputs())
 	}
 	c.advance(time.Hour)
-	if s.activities[3] != nil {
+	if s.got[3] != nil {
 		t.Error("an item that runs failed for its old deadline")
 	}
 	d.Submit(acts(4, 1, "Gone"), s.results)
 	c.advance(time.Minute)
-	if m := s.activities[4].Failure.GetErrorMessage(); !strings.Contains(m, "known are Missing, Other") {
+	if m := s.got[4].Activity.Failure.GetErrorMessage(); !strings.Contains(m, "known are Missing, Other") {
 		t.Errorf("message %q", m)
 	}
 }
@@ -274,17 +271,17 @@ func TestFunctionNotFoundAtOnce(t *testing.T) {
 	d := dispatch.New(dispatch.Options{})
 	s := newSink(t)
 	d.Submit(acts(1, 1, "X"), s.results)
-	if s.activities[1] == nil {
+	if s.got[1] == nil {
 		t.Fatal("not answered at once")
 	}
 	// An app that restarts has its functions: no failure.
 	d.SetFunctions(activityOf(nil, "X"))
 	d.Submit(acts(2, 1, "X"), s.results)
-	if w := d.Waiting(); s.activities[2] != nil || len(w) != 1 || w[0].App != "app" || !w[0].Deadline.IsZero() {
-		t.Errorf("answered %v, waiting %+v", s.activities[2], w)
+	if w := d.Waiting(); s.got[2] != nil || len(w) != 1 || w[0].App != "app" || !w[0].Deadline.IsZero() {
+		t.Errorf("answered %v, waiting %+v", s.got[2], w)
 	}
 	d.SetFunctions(nil) // removed
-	if s.activities[2] == nil {
+	if s.got[2] == nil {
 		t.Error("not answered when the function went")
 	}
 }
@@ -307,7 +304,7 @@ func TestRestartAndTimeout(t *testing.T) {
 		t.Fatal("failed by the old deadline")
 	}
 	c.advance(1)
-	if s.activities[1] == nil {
+	if s.got[1] == nil {
 		t.Error("never failed")
 	}
 }
@@ -322,11 +319,11 @@ func TestCrash(t *testing.T) {
 	sent := app.ids()
 	d.Returned(sent[1:2])  // was not sent yet
 	d.Lost(sent[:1], true) // ran
-	if a := s.activities[1]; a == nil || !a.Abandoned || !a.Died {
+	if a := s.got[1]; a == nil || a.Outcome != work.Died {
 		t.Errorf("lost item: %+v", a)
 	}
-	if len(s.activities) != 1 || len(d.Waiting()) != 1 || d.Waiting()[0].Items != 3 {
-		t.Errorf("answers %d, waiting %+v", len(s.activities), d.Waiting())
+	if len(s.got) != 1 || len(d.Waiting()) != 1 || d.Waiting()[0].Items != 3 {
+		t.Errorf("answers %d, waiting %+v", len(s.got), d.Waiting())
 	}
 	next := &fakeApp{}
 	d.SetFunctions(activityOf(next, "A"))
@@ -334,7 +331,7 @@ func TestCrash(t *testing.T) {
 		t.Errorf("the next process got %q, want 2 3", got)
 	}
 	d.Lost(next.ids(), false)
-	if a := s.activities[2]; a == nil || !a.Abandoned || a.Died {
+	if a := s.got[2]; a == nil || a.Outcome != work.Abandoned {
 		t.Errorf("stopped item: %+v", a)
 	}
 	if got := next.inputs(); got != "2 3 4" {
@@ -348,17 +345,17 @@ func TestCancel(t *testing.T) {
 	d.SetFunctions(activityOf(app, "A"))
 	s := newSink(t)
 	b := acts(1, 3, "A")
-	b.Activities = append(b.Activities, act(4, "Nowhere"))
+	b.Items = append(b.Items, act(4, "Nowhere"))
 	d.Submit(b, s.results)
 	d.Submit(work.Batch{Cancels: []work.Token{{Serial: 1}, {Serial: 2}, {Serial: 4}, {Serial: 99}}}, s.results)
-	if a := s.activities[2]; a == nil || !a.Abandoned {
+	if a := s.got[2]; a == nil || a.Outcome != work.Abandoned {
 		t.Errorf("queued item: %+v", a)
 	}
-	if a := s.activities[4]; a == nil || !a.Abandoned || len(d.Waiting()) != 0 {
+	if a := s.got[4]; a == nil || a.Outcome != work.Abandoned || len(d.Waiting()) != 0 {
 		t.Errorf("waiting item: %+v", a)
 	}
-	if got := app.frames[len(app.frames)-1].Cancels; !slices.Equal(got, app.ids()[:1]) || s.activities[1] != nil {
-		t.Errorf("running item: cancels %v, answer %v", got, s.activities[1])
+	if got := app.frames[len(app.frames)-1].Cancels; !slices.Equal(got, app.ids()[:1]) || s.got[1] != nil {
+		t.Errorf("running item: cancels %v, answer %v", got, s.got[1])
 	}
 	d.Results(answer(app.ids()[0]))
 	if app.inputs() != "1 3" {
@@ -367,7 +364,7 @@ func TestCancel(t *testing.T) {
 	// Cancelled while it waits for the app's credit: not routed again.
 	d.Submit(work.Batch{Cancels: []work.Token{{Serial: 3}}}, s.results)
 	d.Returned(app.ids()[1:])
-	if a := s.activities[3]; a == nil || !a.Abandoned {
+	if a := s.got[3]; a == nil || a.Outcome != work.Abandoned {
 		t.Errorf("returned item: %+v", a)
 	}
 	d.Stop()
@@ -382,16 +379,16 @@ func TestStop(t *testing.T) {
 	d.Submit(acts(3, 1, "Nowhere"), s.results)
 	d.Stop()
 	for _, serial := range []uint64{2, 3} {
-		if a := s.activities[serial]; a == nil || !a.Abandoned || a.Died {
+		if a := s.got[serial]; a == nil || a.Outcome != work.Abandoned {
 			t.Errorf("item %d: %+v", serial, a)
 		}
 	}
 	d.Submit(acts(4, 1, "A"), s.results)
-	if s.activities[4] == nil {
+	if s.got[4] == nil {
 		t.Error("work after Stop is not answered")
 	}
 	d.Results(answer(app.ids()...))
-	if a := s.activities[1]; a == nil || a.Result == nil {
+	if a := s.got[1]; a == nil || a.Activity == nil || a.Activity.Result == nil {
 		t.Errorf("what ran is not answered: %+v", a)
 	}
 }
@@ -401,8 +398,8 @@ func TestTooLarge(t *testing.T) {
 	app := &fakeApp{}
 	d.SetFunctions([]dispatch.Function{{Kind: dispatch.Orchestrator, Name: "O", Handle: app}})
 	s := newSink(t)
-	d.Submit(work.Batch{Episodes: []*work.Episode{{Token: work.Token{Serial: 1}, Name: "O", New: make([]byte, protocol.MaxMessage)}}}, s.results)
-	if e := s.episodes[1]; e == nil || e.Failed.GetErrorType() != "WorkItemTooLarge" || len(app.frames) != 0 {
+	d.Submit(work.Batch{Items: []*work.Item{run(1, "O", work.Episode{New: make([]byte, protocol.MaxMessage)})}}, s.results)
+	if e := s.got[1]; e == nil || e.Episode.Failed.GetErrorType() != "WorkItemTooLarge" || len(app.frames) != 0 {
 		t.Errorf("result %+v, %d frames", e, len(app.frames))
 	}
 }
@@ -419,7 +416,7 @@ func TestWrongAnswers(t *testing.T) {
 		t.Error("an activity was answered as an orchestrator")
 	}
 	d.Results(answer(id, id))
-	if len(s.activities) != 1 {
+	if len(s.got) != 1 {
 		t.Error("not answered")
 	}
 }
@@ -474,7 +471,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		app.ids = app.ids[:0]
-		d.Submit(batch, func(work.Results) {})
+		d.Submit(batch, func([]*work.Result) {})
 		d.Results(answer(app.ids...))
 	}
 }

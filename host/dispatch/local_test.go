@@ -61,12 +61,11 @@ func TestYieldGivesBackWhatOthersHave(t *testing.T) {
 	d.SetFunctions(activityOf(nil, "Mine"))
 	s := newSink(t)
 	b := acts(1, 2, "Theirs")
-	b.Activities = append(b.Activities, act(3, "Nobodys"), act(4, "Mine"))
-	b.Episodes = []*work.Episode{{Token: work.Token{Serial: 5}, Name: "Theirs"}}
+	b.Items = append(b.Items, act(3, "Nobodys"), act(4, "Mine"), run(5, "Theirs", work.Episode{}))
 	d.Submit(b, s.results)
 	d.Yield(func(f work.Function) bool { return f.Name == "Theirs" || f.Name == "Mine" })
-	if len(s.activities) != 2 || len(s.episodes) != 1 || !s.activities[1].Abandoned || s.activities[1].Died || !s.episodes[5].Abandoned {
-		t.Errorf("given back: %v %v", s.activities, s.episodes)
+	if len(s.got) != 3 || s.got[1].Outcome != work.Abandoned || s.got[2].Outcome != work.Abandoned || s.got[5].Outcome != work.Abandoned {
+		t.Errorf("given back: %v", s.got)
 	}
 	app := &fakeApp{}
 	d.SetFunctions(activityOf(app, "Theirs", "Nobodys", "Mine"))

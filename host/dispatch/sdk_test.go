@@ -47,33 +47,36 @@ func TestSDK(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	got := make(chan work.Results, 10)
-	next := func() work.Results {
+	got := make(chan []*work.Result, 10)
+	run := func(it *work.Item) *work.Result {
 		t.Helper()
+		d.Submit(work.Batch{Items: []*work.Item{it}}, func(r []*work.Result) { got <- r })
 		select {
 		case r := <-got:
-			return r
+			if len(r) == 1 && r[0].Token == it.Token {
+				return r[0]
+			}
+			t.Fatalf("results %+v", r)
 		case <-ctx.Done():
 			t.Fatalf("no answer; apps %+v, waiting %+v", sup.Apps(), d.Waiting())
-			return work.Results{}
 		}
+		return nil
 	}
-	submit := func(b work.Batch) { d.Submit(b, func(r work.Results) { got <- r }) }
 
-	submit(work.Batch{Episodes: []*work.Episode{episode(t, 1)}})
-	r := next()
-	if len(r.Episodes) != 1 || len(r.Episodes[0].Actions) != 1 {
+	r := run(episode(t, 1))
+	if r.Outcome != work.Completed || len(r.Episode.Actions) != 1 {
 		t.Fatalf("episode: %+v", r)
 	}
-	call := r.Episodes[0].Actions[0].GetScheduleTask()
+	call := r.Episode.Actions[0].GetScheduleTask()
 	if call.GetName() != "SayHello" || call.GetInput().GetValue() != `"Ada"` {
-		t.Fatalf("action %v", r.Episodes[0].Actions[0])
+		t.Fatalf("action %v", r.Episode.Actions[0])
 	}
 
 	in := call.GetInput().GetValue()
-	submit(work.Batch{Activities: []*work.Activity{{Token: work.Token{Serial: 2}, Name: "sayhello", Input: &in, Attempt: 1}}})
-	if r = next(); len(r.Activities) != 1 || r.Activities[0].Result == nil || *r.Activities[0].Result != `"Hello, Ada!"` {
-		t.Fatalf("activity: %+v", r.Activities[0])
+	it := work.Item{Token: work.Token{Serial: 2}, Name: "sayhello", Attempt: 1}
+	r = run(work.NewActivity(it, work.Activity{Input: &in}))
+	if r.Outcome != work.Completed || r.Activity.Result == nil || *r.Activity.Result != `"Hello, Ada!"` {
+		t.Fatalf("activity: %+v", r)
 	}
 
 	// After a crash the app has forgotten the orchestrator and says so.
@@ -82,23 +85,21 @@ func TestSDK(t *testing.T) {
 	}
 	for serial := uint64(3); ; serial++ {
 		e := episode(t, serial)
-		e.Position, e.New, e.HasHistory = 2, nil, false
+		e.Episode.Position, e.Episode.New, e.Episode.HasHistory = 2, nil, false
 		restarted := sup.Apps()[0].Restarts == 1 // before: the old one's answer may still come
-		submit(work.Batch{Episodes: []*work.Episode{e}})
-		if r = next(); len(r.Episodes) != 1 {
-			t.Fatalf("results %+v", r)
-		}
-		if r.Episodes[0].HistoryNeeded && sup.Apps()[0].Restarts == 1 {
+		r = run(e)
+		needed := r.Outcome == work.Completed && r.Episode.HistoryNeeded
+		if needed && sup.Apps()[0].Restarts == 1 {
 			return
 		}
-		if !r.Episodes[0].Abandoned && !r.Episodes[0].HistoryNeeded && restarted {
-			t.Fatalf("after the restart: %+v", r.Episodes[0])
+		if r.Outcome == work.Completed && !needed && restarted {
+			t.Fatalf("after the restart: %+v", r)
 		}
 	}
 }
 
 // episode is the first one of a Hello for Ada.
-func episode(t *testing.T, serial uint64) *work.Episode {
+func episode(t *testing.T, serial uint64) *work.Item {
 	t.Helper()
 	now := timestamppb.Now()
 	h := &history.History{Events: []*history.HistoryEvent{
@@ -112,5 +113,6 @@ func episode(t *testing.T, serial uint64) *work.Episode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &work.Episode{Token: work.Token{Serial: serial}, Instance: "i", Execution: "e", Name: "Hello", HasHistory: true, New: b}
+	it := work.Item{Token: work.Token{Serial: serial}, Task: work.Task{Instance: "i", Execution: "e"}, Name: "Hello"}
+	return work.NewEpisode(it, work.Episode{HasHistory: true, New: b})
 }

@@ -114,7 +114,7 @@ func audit(t *testing.T, s hosttest.Store, r *hosttest.Root) int {
 type idle struct{}
 
 // Submit implements work.Executor.
-func (idle) Submit(work.Batch, func(work.Results)) {}
+func (idle) Submit(work.Batch, func([]*work.Result)) {}
 
 // consistent checks the history of a finished execution: one start, which comes first,
 // one end, which comes last, and for each call one outcome, after it.

@@ -91,10 +91,10 @@ func TestFanOut(t *testing.T) {
 
 func TestActivityFails(t *testing.T) {
 	everyMode(t, 1, func(r *rig) {
-		r.calls["Fail"] = func(*work.Activity) *work.ActivityResult {
-			return &work.ActivityResult{Failure: &history.TaskFailureDetails{
+		r.calls["Fail"] = func(*work.Item) *work.Result {
+			return fails(&history.TaskFailureDetails{
 				ErrorType: "Oops", ErrorMessage: "no luck", InnerFailure: &history.TaskFailureDetails{ErrorType: "Inner"},
-			}}
+			})
 		}
 		r.flows["Try"] = func(f *flow) (string, *history.TaskFailureDetails) { return f.await(f.call("Fail", "1")) }
 		_ = r.start("a", "Try", "null")
@@ -116,11 +116,11 @@ func TestUnknownOrchestratorFails(t *testing.T) {
 func TestAbandonedActivityIsHandedOutAgain(t *testing.T) {
 	everyMode(t, 1, func(r *rig) {
 		tries := 0
-		r.calls["Later"] = func(a *work.Activity) *work.ActivityResult {
+		r.calls["Later"] = func(a *work.Item) *work.Result {
 			if tries++; tries < 30 {
-				return &work.ActivityResult{Abandoned: true}
+				return ends(work.Abandoned)
 			}
-			return &work.ActivityResult{Result: a.Input}
+			return returns(a.Activity.Input)
 		}
 		r.flows["One"] = func(f *flow) (string, *history.TaskFailureDetails) { return f.await(f.call("Later", "7")) }
 		_ = r.start("a", "One", "null")
@@ -131,11 +131,11 @@ func TestAbandonedActivityIsHandedOutAgain(t *testing.T) {
 func TestAttemptsAreCounted(t *testing.T) {
 	r := newRig(t, modes[0], 1)
 	var attempts []int
-	r.calls["Later"] = func(a *work.Activity) *work.ActivityResult {
+	r.calls["Later"] = func(a *work.Item) *work.Result {
 		if attempts = append(attempts, a.Attempt); len(attempts) < 4 {
-			return &work.ActivityResult{Abandoned: true, Died: len(attempts) == 2}
+			return ends([]work.Outcome{work.Abandoned, work.Died, work.Abandoned}[len(attempts)-1])
 		}
-		return &work.ActivityResult{Result: a.Input}
+		return returns(a.Activity.Input)
 	}
 	r.flows["One"] = func(f *flow) (string, *history.TaskFailureDetails) { return f.await(f.call("Later", "7")) }
 	_ = r.start("a", "One", "null")
@@ -150,9 +150,9 @@ func TestActivityThatKillsItsAppIsQuarantined(t *testing.T) {
 		r := newRig(t, modes[0], 1)
 		r.change = func(c *core.Config) { c.MaxDeaths = limit }
 		deaths := 0
-		r.calls["Kill"] = func(*work.Activity) *work.ActivityResult {
+		r.calls["Kill"] = func(*work.Item) *work.Result {
 			deaths++
-			return &work.ActivityResult{Abandoned: true, Died: true}
+			return ends(work.Died)
 		}
 		r.flows["One"] = func(f *flow) (string, *history.TaskFailureDetails) {
 			_, fail := f.await(f.call("Kill", "7"))
@@ -222,7 +222,7 @@ func TestLateAndDoubleResultsAreDropped(t *testing.T) {
 			return n.running[len(n.running)-1].Token // the last one handed out
 		}
 		answer := func(token work.Token, result string) {
-			n.core.ActivityDone(r.now, &work.ActivityResult{Token: token, Result: &result})
+			n.core.Done(r.now, work.ActivityDone(token, work.ActivityResult{Result: &result}))
 		}
 		good := current()
 		for _, wrong := range []work.Token{
@@ -233,16 +233,16 @@ func TestLateAndDoubleResultsAreDropped(t *testing.T) {
 			{Partition: good.Partition + 1, Epoch: good.Epoch, Serial: good.Serial},
 		} {
 			answer(wrong, "stolen")
-			n.core.EpisodeDone(r.now, &work.EpisodeResult{Token: wrong})
+			n.core.Done(r.now, work.EpisodeDone(wrong, work.EpisodeResult{}))
 		}
-		n.core.EpisodeDone(r.now, &work.EpisodeResult{Token: good}) // of the other kind
+		n.core.Done(r.now, work.EpisodeDone(good, work.EpisodeResult{})) // of the other kind
 		r.run()
 		if r.row("a").Status != history.Running {
 			r.Fatal("a wrong token was taken")
 		}
 		for _, result := range []string{"x", "y"} {
 			good = current()
-			r.finish("Hold", func(*work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: &result} })
+			r.finish("Hold", func(*work.Item) *work.Result { return returns(&result) })
 			answer(good, "twice")
 			r.run()
 		}
@@ -260,8 +260,8 @@ func TestDoubleEpisodeResultIsDropped(t *testing.T) {
 	n.take()
 	res := n.episode(n.episodes[0])
 	n.episodes = nil
-	n.core.EpisodeDone(r.now, res)
-	n.core.EpisodeDone(r.now, res)
+	n.core.Done(r.now, res)
+	n.core.Done(r.now, res)
 	r.run()
 	if len(n.running) != 1 || r.row("a").Position != 4 {
 		t.Errorf("%d activities out, %d events", len(n.running), r.row("a").Position)
@@ -278,18 +278,18 @@ func TestResultsOfAnOlderEpochAreDropped(t *testing.T) {
 	old := n.running[0]
 	n.boot()
 	r.run()
-	if len(n.running) != 2 || n.running[1].Token == old.Token || n.running[1].TaskID != old.TaskID {
+	if len(n.running) != 2 || n.running[1].Token == old.Token || n.running[1].ID != old.ID {
 		t.Fatalf("after a takeover %d are out", len(n.running))
 	}
 	old.Token.Partition = 0
 	stale := "stale"
-	n.core.ActivityDone(r.now, &work.ActivityResult{Token: old.Token, Result: &stale})
+	n.core.Done(r.now, work.ActivityDone(old.Token, work.ActivityResult{Result: &stale}))
 	r.run()
 	if r.row("a").Status != history.Running {
 		t.Error("the result of an older epoch was taken")
 	}
 	good := "good"
-	n.core.ActivityDone(r.now, &work.ActivityResult{Token: n.running[1].Token, Result: &good})
+	n.core.Done(r.now, work.ActivityDone(n.running[1].Token, work.ActivityResult{Result: &good}))
 	r.run()
 	r.wants("a", history.Completed, "good")
 }
@@ -303,7 +303,7 @@ func TestActivitiesLeaveAfterTheCommitOnly(t *testing.T) {
 	n.take()
 	n.work()
 	s, err := n.core.Seal()
-	if err != nil || len(s.Batch) == 0 || len(s.Effects.Work.Activities) != 1 || a.done {
+	if err != nil || len(s.Batch) == 0 || len(s.Effects.Work.Items) != 1 || a.done {
 		t.Fatalf("batch of %d bytes, effects %+v, answered %v, %v", len(s.Batch), s.Effects, a.done, err)
 	}
 	if row := r.row("a"); row != nil {
@@ -333,7 +333,7 @@ func TestOpenActivitiesOfAnEndedInstanceAreCancelled(t *testing.T) {
 	if !slices.Contains(n.evicted, core.ExecutionID("test", "a")) {
 		t.Errorf("evicted %v", n.evicted)
 	}
-	r.finish("Hold", func(*work.Activity) *work.ActivityResult { return &work.ActivityResult{} })
+	r.finish("Hold", func(*work.Item) *work.Result { return returns(nil) })
 	if n.core.Waiting() {
 		t.Error("a late result had an effect")
 	}

@@ -33,7 +33,7 @@ func TestSuspendHoldsEverythingAndResumeLetsItGo(t *testing.T) {
 		}
 		before := r.row("p0.a").Position
 		r.advance(2 * time.Hour)
-		r.finish("Hold", func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} })
+		r.finish("Hold", func(a *work.Item) *work.Result { return returns(a.Activity.Input) })
 		_ = r.raise("p1.child", "e", "1")
 		_ = r.raise("p0.a", "e", "done")
 		r.wants("p1.child", history.Completed, "1")
@@ -93,7 +93,7 @@ func TestTerminateWhateverItDoes(t *testing.T) {
 			}
 		}
 		r.advance(2 * time.Hour)
-		r.finish("Hold", func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} })
+		r.finish("Hold", func(a *work.Item) *work.Result { return returns(a.Activity.Input) })
 		r.wants("runs", history.Terminated, `"because"`)
 	})
 }
@@ -108,7 +108,7 @@ func TestEpisodeThatIsOvertakenByATermination(t *testing.T) {
 	e := n.episodes[0]
 	n.episodes = nil
 	r.post("a", func(c *core.Core, now int64, reply func(error)) { c.Terminate(now, "a", "x", false, reply) })
-	n.core.EpisodeDone(r.now, n.episode(e))
+	n.core.Done(r.now, n.episode(e))
 	r.run()
 	r.wants("a", history.Terminated, `"x"`)
 	if len(n.running) > 0 || slices.ContainsFunc(r.events("a"), func(e *history.HistoryEvent) bool { return e.GetTaskScheduled() != nil }) {
@@ -207,7 +207,7 @@ func TestStartReplacesARunningInstanceIfAllowed(t *testing.T) {
 		if out := r.row("p").GetOutput(); !strings.HasPrefix(out, "child failed: "+core.ErrorTypeTerminated) {
 			r.Errorf("the parent of the replaced one: %s", out)
 		}
-		r.finish("Hold", func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} })
+		r.finish("Hold", func(a *work.Item) *work.Result { return returns(a.Activity.Input) })
 		r.wants("a", history.Completed, "0 1 2")
 		// A child never takes a running instance's id.
 		_ = r.start("a", "Work", "null")

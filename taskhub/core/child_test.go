@@ -73,7 +73,7 @@ func TestStartOfAChildHereIsOneCommit(t *testing.T) {
 		r.now++
 	}
 	s, err := n.core.Seal()
-	if err != nil || len(s.Effects.Work.Activities) != 1 || s.Effects.Work.Activities[0].Instance != "a:0" {
+	if err != nil || len(s.Effects.Work.Items) != 1 || s.Effects.Work.Items[0].Instance != "a:0" {
 		t.Errorf("effects %+v, %v", s.Effects, err)
 	}
 }
@@ -338,9 +338,9 @@ func TestLateResultOfAChildIsDropped(t *testing.T) {
 		_ = r.raise(id, "e", "late")
 		r.wants(id, history.Completed, "late")
 		r.wants("p0.a", history.Running, "")
-		r.finish("Hold", func(*work.Activity) *work.ActivityResult {
+		r.finish("Hold", func(*work.Item) *work.Result {
 			out := "mine"
-			return &work.ActivityResult{Result: &out}
+			return returns(&out)
 		})
 		r.wants("p0.a", history.Completed, "mine")
 	})

@@ -98,7 +98,7 @@ type Effects struct {
 
 // Empty says that there is nothing to release.
 func (e *Effects) Empty() bool {
-	return len(e.Work.Activities)+len(e.Work.Cancels)+len(e.Work.Evict)+len(e.Replies)+len(e.Sends)+len(e.Acks) == 0
+	return e.Work.Empty() && len(e.Replies)+len(e.Sends)+len(e.Acks) == 0
 }
 
 // Send is a run of outbox messages to one partition, numbered densely from First.
@@ -214,6 +214,15 @@ func (c *Core) settle(now int64) {
 			c.deliver(now, m)
 		}
 	}
+}
+
+// Done takes the result of a work item. One whose token is not out is late and dropped:
+// false.
+func (c *Core) Done(now int64, r *work.Result) (wanted bool) {
+	if r.Kind == work.Orchestrator {
+		return c.episodeDone(now, r)
+	}
+	return c.activityDone(now, r)
 }
 
 // reply queues an answer; it leaves with the effects of the batch being gathered.

@@ -15,13 +15,13 @@ const maxEpisodeBytes = 1 << 20
 //
 // It is called after every burst of steps, and so it is also where requests are
 // forgotten when no new one comes.
-func (c *Core) TakeEpisodes(now int64) []*work.Episode {
+func (c *Core) TakeEpisodes(now int64) []*work.Item {
 	c.forget(now)
 	c.tryHeld(now)
 	if len(c.ready) == 0 || c.err != nil {
 		return nil
 	}
-	out := make([]*work.Episode, 0, len(c.ready))
+	out := make([]*work.Item, 0, len(c.ready))
 	for _, i := range c.ready {
 		i.isReady = false
 		if !i.runnable() {
@@ -35,7 +35,7 @@ func (c *Core) TakeEpisodes(now int64) []*work.Episode {
 	return out
 }
 
-func (c *Core) episode(now int64, i *instance) *work.Episode {
+func (c *Core) episode(now int64, i *instance) *work.Item {
 	// An instance's time never runs backwards, whatever the owners' clocks do.
 	at := max(now, i.row.Now)
 	started := newEvent(noTask, at)
@@ -49,10 +49,7 @@ func (c *Core) episode(now int64, i *instance) *work.Episode {
 		o.events++
 		o.taken++
 	}
-	e := &work.Episode{
-		Token: o.token, Instance: i.row.Id, Execution: i.row.Execution, Name: i.row.Name, Version: i.row.Version,
-		Position: i.row.Position, New: o.framed, HasHistory: i.row.Position == 0,
-	}
+	e := work.Episode{Position: i.row.Position, New: o.framed, HasHistory: i.row.Position == 0}
 	if i.row.Position > 0 {
 		e.After = work.Token{Partition: c.cfg.Partition, Epoch: i.row.RunEpoch, Serial: i.row.RunSerial}
 	}
@@ -66,22 +63,23 @@ func (c *Core) episode(now int64, i *instance) *work.Episode {
 	}
 	i.out = o
 	c.episodes[o.token.Serial] = i
-	return e
+	return work.NewEpisode(work.Item{
+		Token: o.token, Task: work.Task{Instance: i.row.Id, Execution: i.row.Execution}, Name: i.row.Name, Version: i.row.Version,
+	}, e)
 }
 
-// EpisodeDone takes what an episode decided. A result whose token is not out is late
-// and dropped: false.
-func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) (wanted bool) {
-	i := c.episodes[r.Token.Serial]
-	if i == nil || i.out.token != r.Token || c.err != nil {
+// episodeDone takes the result of an episode.
+func (c *Core) episodeDone(now int64, done *work.Result) (wanted bool) {
+	i := c.episodes[done.Token.Serial]
+	if i == nil || i.out.token != done.Token || c.err != nil {
 		return false
 	}
-	o := i.out
-	delete(c.episodes, r.Token.Serial)
+	o, r := i.out, done.Episode
+	delete(c.episodes, done.Token.Serial)
 	i.out = nil
 	switch {
-	case r.Abandoned:
-		c.episodeAbandoned(now, i, r.Died)
+	case done.Outcome != work.Completed:
+		c.episodeAbandoned(now, i, done.Outcome == work.Died)
 		return true
 	case r.HistoryNeeded:
 		i.sticky = false
@@ -100,7 +98,7 @@ func (c *Core) EpisodeDone(now int64, r *work.EpisodeResult) (wanted bool) {
 	i.sticky = true
 	i.deaths, i.row.Deaths = 0, 0
 	i.row.Now = o.now
-	i.row.RunEpoch, i.row.RunSerial = r.Token.Epoch, r.Token.Serial
+	i.row.RunEpoch, i.row.RunSerial = done.Token.Epoch, done.Token.Serial
 	i.chunk = append(i.chunk, o.framed...)
 	c.unwritten += len(o.framed)
 	i.row.Position += o.events

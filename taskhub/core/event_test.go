@@ -190,9 +190,9 @@ func TestContinueAsNewKeepsWhatItShould(t *testing.T) {
 func TestContinueAsNewWithAnotherVersion(t *testing.T) {
 	everyMode(t, 1, func(r *rig) {
 		var versions []string
-		r.calls["Version"] = func(a *work.Activity) *work.ActivityResult {
+		r.calls["Version"] = func(a *work.Item) *work.Result {
 			versions = append(versions, a.Version)
-			return &work.ActivityResult{Result: &a.Version}
+			return returns(&a.Version)
 		}
 		r.flows["Up"] = func(f *flow) (string, *history.TaskFailureDetails) {
 			out := f.must(f.call("Version", "1"))
@@ -245,7 +245,7 @@ func TestContinueAsNewDropsWhatIsOpen(t *testing.T) {
 		}
 		_ = r.start("a", "Again", "first")
 		_ = r.raise("a", "go", "1")
-		r.finish("Hold", func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} })
+		r.finish("Hold", func(a *work.Item) *work.Result { return returns(a.Activity.Input) })
 		r.wants("a", history.Completed, "second")
 	})
 }
@@ -259,7 +259,7 @@ func TestNoEventIsLostOverContinueAsNew(t *testing.T) {
 		var consumed [names][]string
 		// Each execution consumes some events and continues as new; an activity between
 		// lets more come in while the last episode of an execution is out.
-		r.calls["Note"] = func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} }
+		r.calls["Note"] = func(a *work.Item) *work.Result { return returns(a.Activity.Input) }
 		r.flows["Loop"] = func(f *flow) (string, *history.TaskFailureDetails) {
 			var state []string
 			if f.input != "" {

@@ -311,8 +311,8 @@ func TestRejectedActions(t *testing.T) {
 	res := n.episode(n.episodes[0])
 	n.episodes = nil
 	tooLarge := &history.TaskFailureDetails{ErrorType: core.ErrorTypePayloadTooLarge, ErrorMessage: "no"}
-	res.Rejected = map[int32]*history.TaskFailureDetails{0: tooLarge, 1: tooLarge}
-	n.core.EpisodeDone(r.now, res)
+	res.Episode.Rejected = map[int32]*history.TaskFailureDetails{0: tooLarge, 1: tooLarge}
+	n.core.Done(r.now, res)
 	r.run()
 	r.wants("a", history.Completed, "failed: PayloadTooLarge: no; failed: PayloadTooLarge: no; 3")
 	if r.row("a:1") != nil || len(n.running) > 0 {

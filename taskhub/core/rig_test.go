@@ -61,10 +61,10 @@ type rig struct {
 	nodes  []*node
 	mail   []func()
 	flows  map[string]orchestrator
-	calls  map[string]func(a *work.Activity) *work.ActivityResult // nil: it goes on
-	broken map[string]bool                                        // orchestrators whose code does not fit
-	deadly map[string]bool                                        // orchestrators that kill their app
-	known  map[string]*work.ActivityResult                        // what finish answered, should it be asked again
+	calls  map[string]func(a *work.Item) *work.Result // nil: it goes on
+	broken map[string]bool                            // orchestrators whose code does not fit
+	deadly map[string]bool                            // orchestrators that kill their app
+	known  map[string]*work.Result                    // what finish answered, should it be asked again
 }
 
 // node is one partition.
@@ -74,9 +74,9 @@ type node struct {
 	epoch      uint64
 	core       *core.Core
 	db         checkpoint.DB
-	episodes   []*work.Episode
-	activities []*work.Activity
-	running    []*work.Activity // handed to a function that has not returned
+	episodes   []*work.Item
+	activities []*work.Item
+	running    []*work.Item // handed to a function that has not returned
 	parked     map[string]parking
 	asks       []*ask
 	cancelled  []work.Token
@@ -98,11 +98,11 @@ type ask struct {
 func newRig(t *testing.T, m mode, partitions int) *rig {
 	r := &rig{
 		T: t, mode: m, now: time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC).UnixNano(),
-		flows: map[string]orchestrator{}, calls: map[string]func(*work.Activity) *work.ActivityResult{},
-		broken: map[string]bool{}, deadly: map[string]bool{}, known: map[string]*work.ActivityResult{},
+		flows: map[string]orchestrator{}, calls: map[string]func(*work.Item) *work.Result{},
+		broken: map[string]bool{}, deadly: map[string]bool{}, known: map[string]*work.Result{},
 	}
-	r.calls["Echo"] = func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} }
-	r.calls["Hold"] = func(*work.Activity) *work.ActivityResult { return nil }
+	r.calls["Echo"] = func(a *work.Item) *work.Result { return returns(a.Activity.Input) }
+	r.calls["Hold"] = func(*work.Item) *work.Result { return nil }
 	for n := range partitions {
 		b, err := checkpoint.Memory{}.Begin("")
 		if err != nil {
@@ -295,7 +295,7 @@ func (n *node) commit() bool {
 }
 
 func (n *node) release(e core.Effects) {
-	n.activities = append(n.activities, e.Work.Activities...)
+	n.activities = append(n.activities, e.Work.Items...)
 	n.cancelled = append(n.cancelled, e.Work.Cancels...)
 	n.evicted = append(n.evicted, e.Work.Evict...)
 	for _, reply := range e.Replies {
@@ -361,7 +361,7 @@ func (n *node) work() bool {
 	episodes, activities := n.episodes, n.activities
 	n.episodes, n.activities = nil, nil
 	for _, e := range episodes {
-		n.core.EpisodeDone(n.r.now, n.episode(e))
+		n.core.Done(n.r.now, n.episode(e))
 	}
 	for _, a := range activities {
 		call := n.r.calls[a.Name]
@@ -387,41 +387,42 @@ type parking struct {
 }
 
 // episode runs an orchestrator, parked if the app still has it after that episode.
-func (n *node) episode(e *work.Episode) *work.EpisodeResult {
+func (n *node) episode(it *work.Item) *work.Result {
+	e := it.Episode
 	n.answered++
-	res := &work.EpisodeResult{Token: e.Token}
-	held := n.parked[e.Execution]
+	var res work.EpisodeResult
+	held := n.parked[it.Execution]
 	past, fits := held.events, held.after == e.After
 	if e.HasHistory {
 		full := decode(n.r.T, e.Past...)
 		if uint64(len(full)) != e.Position {
-			n.r.Errorf("%q: history of %d events at position %d", e.Instance, len(full), e.Position)
+			n.r.Errorf("%q: history of %d events at position %d", it.Instance, len(full), e.Position)
 		}
 		if fits && e.Position > 0 && !slices.Equal(sigs(past), sigs(full)) {
-			n.r.Errorf("%q: parked with\n%v\nhistory is\n%v", e.Instance, sigs(past), sigs(full))
+			n.r.Errorf("%q: parked with\n%v\nhistory is\n%v", it.Instance, sigs(past), sigs(full))
 		}
 		past = full
 	} else if n.r.mode.forgetful && n.answered%2 == 0 || !fits {
 		if !fits && n.r.mode.fate == nil {
-			n.r.Errorf("%q: parked after %v, and goes on after %v without its history", e.Instance, held.after, e.After)
+			n.r.Errorf("%q: parked after %v, and goes on after %v without its history", it.Instance, held.after, e.After)
 		}
 		res.HistoryNeeded = true
-		return res
+		return work.EpisodeDone(it.Token, res)
 	}
-	switch run := n.r.flows[e.Name]; {
-	case n.r.deadly[e.Name]:
-		res.Abandoned, res.Died = true, true
+	switch run := n.r.flows[it.Name]; {
+	case n.r.deadly[it.Name]:
+		return it.Ended(work.Died)
 	case run == nil:
-		res.Failed = &history.TaskFailureDetails{ErrorType: "OrchestratorTaskNotFound", ErrorMessage: e.Name}
-	case n.r.broken[e.Name] && e.Position > 0:
+		res.Failed = &history.TaskFailureDetails{ErrorType: "OrchestratorTaskNotFound", ErrorMessage: it.Name}
+	case n.r.broken[it.Name] && e.Position > 0:
 		res.NonDeterminism = &history.TaskFailureDetails{ErrorType: "NonDeterministic", ErrorMessage: "code does not fit"}
 	default:
 		h := append(slices.Clip(past), decode(n.r.T, e.New)...)
 		f := play(h, run)
 		res.Actions, res.CustomStatus = f.actions, f.status
-		n.parked[e.Execution] = parking{e.Token, append(slices.Clip(h), traces(f.actions)...)}
+		n.parked[it.Execution] = parking{it.Token, append(slices.Clip(h), traces(f.actions)...)}
 	}
-	return res
+	return work.EpisodeDone(it.Token, res)
 }
 
 func decode(t testing.TB, chunks ...[]byte) []*history.HistoryEvent {
@@ -436,7 +437,7 @@ func decode(t testing.TB, chunks ...[]byte) []*history.HistoryEvent {
 }
 
 // finish ends the activities that run, of the given name, as do says.
-func (r *rig) finish(name string, do func(a *work.Activity) *work.ActivityResult) {
+func (r *rig) finish(name string, do func(a *work.Item) *work.Result) {
 	for _, n := range r.nodes {
 		running := n.running
 		n.running = nil
@@ -453,12 +454,25 @@ func (r *rig) finish(name string, do func(a *work.Activity) *work.ActivityResult
 	r.run()
 }
 
-func callOf(a *work.Activity) string { return fmt.Sprint(a.Execution, " ", a.TaskID) }
+func callOf(a *work.Item) string { return fmt.Sprint(a.Execution, " ", a.ID) }
 
-func (n *node) result(a *work.Activity, res *work.ActivityResult) {
+func (n *node) result(a *work.Item, res *work.Result) {
 	answer := *res
 	answer.Token = a.Token
-	n.core.ActivityDone(n.r.now, &answer)
+	n.core.Done(n.r.now, &answer)
+}
+
+// returns, fails and ends are results of activities; the rig adds their tokens.
+func returns(v *string) *work.Result {
+	return work.ActivityDone(work.Token{}, work.ActivityResult{Result: v})
+}
+
+func fails(f *history.TaskFailureDetails) *work.Result {
+	return work.ActivityDone(work.Token{}, work.ActivityResult{Failure: f})
+}
+
+func ends(o work.Outcome) *work.Result {
+	return &work.Result{Kind: work.ActivityFunction, Outcome: o}
 }
 
 // everyMode plays a scenario undisturbed and in every other mode; clients must see the

@@ -107,10 +107,10 @@ func (c *Core) dispatch(i *instance, task int32, t *openTask, attempt, deaths in
 		i.newTasks = append(i.newTasks, task)
 		c.mark(i)
 	}
-	c.effects.Work.Activities = append(c.effects.Work.Activities, &work.Activity{
-		Token: a.token, Instance: i.row.Id, Execution: i.row.Execution, TaskID: task,
-		Name: row.Name, Version: row.Version, Input: row.Input, Attempt: attempt,
-	})
+	c.effects.Work.Items = append(c.effects.Work.Items, work.NewActivity(work.Item{
+		Token: a.token, Task: work.Task{Instance: i.row.Id, Execution: i.row.Execution, ID: task},
+		Name: row.Name, Version: row.Version, Attempt: attempt,
+	}, work.Activity{Input: row.Input}))
 }
 
 // loadTasks finds the timers and the unfinished activities after a recovery. Loading
@@ -147,16 +147,15 @@ func (c *Core) adoptTasks(i *instance) {
 	}
 }
 
-// ActivityDone takes the result of an activity. A result whose token is not out is
-// late and dropped: false.
-func (c *Core) ActivityDone(now int64, r *work.ActivityResult) (wanted bool) {
-	a := c.activities[r.Token.Serial]
-	if a == nil || r.Token != a.token && !planted.Is(planted.StaleAttempt) || c.err != nil {
+// activityDone takes the result of an activity.
+func (c *Core) activityDone(now int64, done *work.Result) (wanted bool) {
+	a := c.activities[done.Token.Serial]
+	if a == nil || done.Token != a.token && !planted.Is(planted.StaleAttempt) || c.err != nil {
 		return false
 	}
-	i, t := a.inst, a.inst.open[a.task]
-	if r.Abandoned {
-		c.abandoned(now, i, t, a, r)
+	i, t, r := a.inst, a.inst.open[a.task], done.Activity
+	if done.Outcome != work.Completed {
+		c.abandoned(now, i, t, a, done.Outcome == work.Died)
 		return true
 	}
 	e := newEvent(noTask, now)
@@ -177,15 +176,15 @@ func (c *Core) ActivityDone(now int64, r *work.ActivityResult) (wanted bool) {
 
 // abandoned hands an activity out again, or fails it when the app dies under it
 // again and again (F§14 A7).
-func (c *Core) abandoned(now int64, i *instance, t *openTask, a *activity, r *work.ActivityResult) {
+func (c *Core) abandoned(now int64, i *instance, t *openTask, a *activity, died bool) {
 	deaths := a.deaths
-	if r.Died {
+	if died {
 		deaths++
 	}
 	if deaths >= c.cfg.MaxDeaths {
 		name := t.row.GetActivity().Name
-		c.ActivityDone(now, &work.ActivityResult{Token: a.token, Failure: failure(ErrorTypeQuarantined,
-			"activity %q: the function app died %d times while it ran this call", name, deaths)})
+		c.activityDone(now, work.ActivityDone(a.token, work.ActivityResult{Failure: failure(ErrorTypeQuarantined,
+			"activity %q: the function app died %d times while it ran this call", name, deaths)}))
 		return
 	}
 	c.dispatch(i, a.task, t, a.attempt+1, deaths)

@@ -66,7 +66,7 @@ func TestTimerBeyondTheRangeOfNanosecondsDoesNotFire(t *testing.T) {
 			r.advance(24 * time.Hour)
 			r.wants(name, history.Running, "")
 		}
-		r.finish("Hold", func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} })
+		r.finish("Hold", func(a *work.Item) *work.Result { return returns(a.Activity.Input) })
 		r.wants("b", history.Completed, "in time")
 	})
 }
@@ -82,7 +82,7 @@ func TestCancelledTimerDoesNotFire(t *testing.T) {
 			return fmt.Sprint(len(f.order)), nil
 		}
 		_ = r.start("a", "Race", "null")
-		r.finish("Hold", func(a *work.Activity) *work.ActivityResult { return &work.ActivityResult{Result: a.Input} })
+		r.finish("Hold", func(a *work.Item) *work.Result { return returns(a.Activity.Input) })
 		if next := r.nodes[0].core.NextTimer(); next != 0 {
 			r.Errorf("a cancelled timer is due at %d", next)
 		}
@@ -179,7 +179,7 @@ func TestManyTimersAtOnce(t *testing.T) {
 			t.Errorf("%d timers fired in one step", len(episodes))
 		}
 		for _, e := range episodes {
-			c.EpisodeDone(r.now, r.nodes[0].episode(e))
+			c.Done(r.now, r.nodes[0].episode(e))
 		}
 		r.nodes[0].commit()
 		if c.NextTimer() == 0 {

@@ -11,7 +11,6 @@ import (
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/sched"
-	"github.com/durafunc/durafunc/taskhub/work"
 )
 
 // commits is the group commit: at most one PUT in flight, and everything that arrives
@@ -168,12 +167,12 @@ func (p *Partition) failUnlessFenced(err error) {
 // releaseEffects lets go what waited for a commit.
 func (p *Partition) releaseEffects(e core.Effects) {
 	w := e.Work
-	if len(w.Activities) > 0 && !p.stopping || len(w.Cancels) > 0 || len(w.Evict) > 0 {
+	if len(w.Items) > 0 && !p.stopping || len(w.Cancels) > 0 || len(w.Evict) > 0 {
 		mono := p.cfg.Sched.Mono()
-		for _, a := range w.Activities {
-			p.short.add(a.Token, a.Name, mono)
+		for _, it := range w.Items {
+			p.short.add(it, mono)
 		}
-		p.cfg.Exec.Submit(work.Batch{Activities: w.Activities, Cancels: w.Cancels, Evict: w.Evict}, p.results)
+		p.cfg.Exec.Submit(w, p.results)
 	}
 	for _, reply := range e.Replies {
 		reply()

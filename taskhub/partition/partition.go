@@ -207,9 +207,9 @@ func (p *Partition) idle() {
 		if episodes := p.core.TakeEpisodes(now); len(episodes) > 0 {
 			mono := p.cfg.Sched.Mono()
 			for _, e := range episodes {
-				p.short.add(e.Token, "", mono)
+				p.short.add(e, mono)
 			}
-			p.cfg.Exec.Submit(work.Batch{Episodes: episodes}, p.results)
+			p.cfg.Exec.Submit(work.Batch{Items: episodes}, p.results)
 		}
 	}
 	if err := p.core.Err(); err != nil {
@@ -244,12 +244,12 @@ func (p *Partition) armTimer(now int64) {
 }
 
 // results is Take as the executor calls it.
-func (p *Partition) results(r work.Results) { p.Take(r, nil) }
+func (p *Partition) results(r []*work.Result) { p.Take(r, nil) }
 
 // Take takes the answers of work items, from any goroutine. Those that nobody waits for
 // are dropped and counted. committed, if not nil, is called once, in the loop, when what
 // the answers changed is durable; never, when the partition does not take them any more.
-func (p *Partition) Take(r work.Results, committed func()) {
+func (p *Partition) Take(r []*work.Result, committed func()) {
 	if p.done.Fired() {
 		return
 	}
@@ -264,18 +264,14 @@ func (p *Partition) Take(r work.Results, committed func()) {
 	p.loop.Run(func() { p.take(r, committed) })
 }
 
-func (p *Partition) take(r work.Results, committed func()) {
+func (p *Partition) take(results []*work.Result, committed func()) {
 	if p.err != nil || p.drained.Fired() {
 		return
 	}
 	now, mono := p.now(), p.cfg.Sched.Mono()
-	for _, e := range r.Episodes {
-		p.short.end(e.Token, mono)
-		p.late(p.core.EpisodeDone(now, e))
-	}
-	for _, a := range r.Activities {
-		p.short.end(a.Token, mono)
-		p.late(p.core.ActivityDone(now, a))
+	for _, r := range results {
+		p.short.end(r.Token, mono)
+		p.late(p.core.Done(now, r))
 	}
 	if committed != nil {
 		p.core.Flush(committed)

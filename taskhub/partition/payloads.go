@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -100,22 +101,22 @@ func checkPayload(key string, ref history.PayloadRef, b []byte) error {
 }
 
 // hasLarge says whether results hold a payload that must be stored first.
-func (s *payloadStore) hasLarge(r work.Results) bool {
-	for _, a := range r.Activities {
-		if large(a.Result) {
+func (s *payloadStore) hasLarge(results []*work.Result) bool {
+	for _, r := range results {
+		if r.Activity != nil && large(r.Activity.Result) || r.Episode != nil && slices.ContainsFunc(r.Episode.Actions, carriesLarge) {
 			return true
 		}
 	}
-	for _, e := range r.Episodes {
-		for _, a := range e.Actions {
-			if p := payloadOf(a); p != nil && large(&p.Value) {
-				return true
-			}
-			for _, carried := range a.GetCompleteOrchestration().GetCarryoverEvents() {
-				if in := carried.GetEventRaised().GetInput(); in != nil && large(&in.Value) {
-					return true
-				}
-			}
+	return false
+}
+
+func carriesLarge(a *history.OrchestratorAction) bool {
+	if p := payloadOf(a); p != nil && large(&p.Value) {
+		return true
+	}
+	for _, carried := range a.GetCompleteOrchestration().GetCarryoverEvents() {
+		if in := carried.GetEventRaised().GetInput(); in != nil && large(&in.Value) {
+			return true
 		}
 	}
 	return false
@@ -138,26 +139,34 @@ func payloadOf(a *history.OrchestratorAction) *wrapperspb.StringValue {
 
 // intern stores the large payloads of results and puts references in their place. One
 // above the limit fails the call that made it, inside the orchestrator, for good.
-func (s *payloadStore) intern(ctx context.Context, r work.Results) error {
-	for _, a := range r.Activities {
-		ref, err := s.Put(ctx, a.Result)
-		if errors.Is(err, ErrPayloadTooLarge) {
-			a.Result, a.Failure = nil, tooLarge("result", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		a.Result = ref
-	}
-	for _, e := range r.Episodes {
-		for n, a := range e.Actions {
-			if err := s.internAction(ctx, e, n, a); err != nil {
+func (s *payloadStore) intern(ctx context.Context, results []*work.Result) error {
+	for _, r := range results {
+		if r.Activity != nil {
+			if err := s.internResult(ctx, r.Activity); err != nil {
 				return err
+			}
+		}
+		if r.Episode != nil {
+			for n, a := range r.Episode.Actions {
+				if err := s.internAction(ctx, r.Episode, n, a); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
+}
+
+func (s *payloadStore) internResult(ctx context.Context, a *work.ActivityResult) error {
+	ref, err := s.Put(ctx, a.Result)
+	if errors.Is(err, ErrPayloadTooLarge) {
+		a.Result, a.Failure = nil, tooLarge("result", err)
+		return nil
+	}
+	if err == nil {
+		a.Result = ref
+	}
+	return err
 }
 
 func (s *payloadStore) internAction(ctx context.Context, e *work.EpisodeResult, n int, a *history.OrchestratorAction) error {

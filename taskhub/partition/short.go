@@ -11,23 +11,23 @@ import (
 // moment for them; a slow activity never delays anybody.
 type shortWorkOut struct {
 	out   map[uint64]sent
-	queue []sent                   // by time; those that ended meanwhile are skipped
-	mean  map[string]time.Duration // of each activity function, moving
+	queue []sent                          // by time; those that ended meanwhile are skipped
+	mean  map[work.Function]time.Duration // of each activity function, moving
 }
 
 type sent struct {
 	serial uint64
-	name   string // of an activity; "" for an episode
+	f      work.Function
 	at     time.Duration
 }
 
-func (s *shortWorkOut) add(t work.Token, name string, now time.Duration) {
+func (s *shortWorkOut) add(it *work.Item, now time.Duration) {
 	if s.out == nil {
-		s.out, s.mean = map[uint64]sent{}, map[string]time.Duration{}
+		s.out, s.mean = map[uint64]sent{}, map[work.Function]time.Duration{}
 	}
-	item := sent{serial: t.Serial, name: name, at: now}
-	s.out[t.Serial] = item
-	if name == "" || s.mean[name] <= shortWork {
+	item := sent{serial: it.Token.Serial, f: it.Function(), at: now}
+	s.out[item.serial] = item
+	if it.Kind.Replayed() || s.mean[item.f] <= shortWork {
 		s.queue = append(s.queue, item)
 	}
 }
@@ -38,9 +38,9 @@ func (s *shortWorkOut) end(t work.Token, now time.Duration) {
 		return
 	}
 	delete(s.out, t.Serial)
-	if item.name != "" {
-		mean := s.mean[item.name]
-		s.mean[item.name] = mean + (now-item.at-mean)/8
+	if !item.f.Kind.Replayed() {
+		mean := s.mean[item.f]
+		s.mean[item.f] = mean + (now-item.at-mean)/8
 	}
 }
 

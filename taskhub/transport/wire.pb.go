@@ -99,6 +99,56 @@ func (Code) EnumDescriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{0}
 }
 
+// Outcome is how a work item ended.
+type Outcome int32
+
+const (
+	Outcome_COMPLETED Outcome = 0
+	Outcome_ABANDONED Outcome = 1
+	Outcome_DIED      Outcome = 2
+)
+
+// Enum value maps for Outcome.
+var (
+	Outcome_name = map[int32]string{
+		0: "COMPLETED",
+		1: "ABANDONED",
+		2: "DIED",
+	}
+	Outcome_value = map[string]int32{
+		"COMPLETED": 0,
+		"ABANDONED": 1,
+		"DIED":      2,
+	}
+)
+
+func (x Outcome) Enum() *Outcome {
+	p := new(Outcome)
+	*p = x
+	return p
+}
+
+func (x Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_taskhub_transport_wire_proto_enumTypes[1].Descriptor()
+}
+
+func (Outcome) Type() protoreflect.EnumType {
+	return &file_taskhub_transport_wire_proto_enumTypes[1]
+}
+
+func (x Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome.Descriptor instead.
+func (Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{1}
+}
+
 type Ended struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1870,8 +1920,7 @@ func (x *Function) GetName() string {
 // Room says how many more work items of each kind a host can begin at once.
 type Room struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Orchestrators uint32                 `protobuf:"varint,1,opt,name=orchestrators,proto3" json:"orchestrators,omitempty"`
-	Activities    uint32                 `protobuf:"varint,2,opt,name=activities,proto3" json:"activities,omitempty"`
+	Free          []uint32               `protobuf:"varint,1,rep,packed,name=free,proto3" json:"free,omitempty"` // by the numbers of Function.kind
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1906,18 +1955,11 @@ func (*Room) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *Room) GetOrchestrators() uint32 {
+func (x *Room) GetFree() []uint32 {
 	if x != nil {
-		return x.Orchestrators
+		return x.Free
 	}
-	return 0
-}
-
-func (x *Room) GetActivities() uint32 {
-	if x != nil {
-		return x.Activities
-	}
-	return 0
+	return nil
 }
 
 // Token identifies one attempt at one work item.
@@ -1987,8 +2029,7 @@ func (x *Token) GetSerial() uint64 {
 type Work struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the answers go
-	Episodes      []*Episode             `protobuf:"bytes,2,rep,name=episodes,proto3" json:"episodes,omitempty"`
-	Activities    []*Activity            `protobuf:"bytes,3,rep,name=activities,proto3" json:"activities,omitempty"`
+	Items         []*Item                `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
 	Cancels       []*Token               `protobuf:"bytes,4,rep,name=cancels,proto3" json:"cancels,omitempty"` // activities whose outcome is no longer wanted
 	Evict         []string               `protobuf:"bytes,5,rep,name=evict,proto3" json:"evict,omitempty"`     // executions that ended
 	unknownFields protoimpl.UnknownFields
@@ -2032,16 +2073,9 @@ func (x *Work) GetOwner() string {
 	return ""
 }
 
-func (x *Work) GetEpisodes() []*Episode {
+func (x *Work) GetItems() []*Item {
 	if x != nil {
-		return x.Episodes
-	}
-	return nil
-}
-
-func (x *Work) GetActivities() []*Activity {
-	if x != nil {
-		return x.Activities
+		return x.Items
 	}
 	return nil
 }
@@ -2060,26 +2094,159 @@ func (x *Work) GetEvict() []string {
 	return nil
 }
 
-// Episode: see package work.
+// Item: see package work. A kind that the host does not know is refused.
+type Item struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Token     *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Instance  string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Execution string                 `protobuf:"bytes,3,opt,name=execution,proto3" json:"execution,omitempty"`
+	Task      int32                  `protobuf:"varint,4,opt,name=task,proto3" json:"task,omitempty"`
+	Name      string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Version   string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	Attempt   uint32                 `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*Item_Episode
+	//	*Item_Activity
+	Part          isItem_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Item) Reset() {
+	*x = Item{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Item) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Item) ProtoMessage() {}
+
+func (x *Item) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Item.ProtoReflect.Descriptor instead.
+func (*Item) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Item) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Item) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Item) GetExecution() string {
+	if x != nil {
+		return x.Execution
+	}
+	return ""
+}
+
+func (x *Item) GetTask() int32 {
+	if x != nil {
+		return x.Task
+	}
+	return 0
+}
+
+func (x *Item) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Item) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Item) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Item) GetPart() isItem_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *Item) GetEpisode() *Episode {
+	if x != nil {
+		if x, ok := x.Part.(*Item_Episode); ok {
+			return x.Episode
+		}
+	}
+	return nil
+}
+
+func (x *Item) GetActivity() *Activity {
+	if x != nil {
+		if x, ok := x.Part.(*Item_Activity); ok {
+			return x.Activity
+		}
+	}
+	return nil
+}
+
+type isItem_Part interface {
+	isItem_Part()
+}
+
+type Item_Episode struct {
+	Episode *Episode `protobuf:"bytes,10,opt,name=episode,proto3,oneof"`
+}
+
+type Item_Activity struct {
+	Activity *Activity `protobuf:"bytes,11,opt,name=activity,proto3,oneof"`
+}
+
+func (*Item_Episode) isItem_Part() {}
+
+func (*Item_Activity) isItem_Part() {}
+
 type Episode struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
-	Execution     string                 `protobuf:"bytes,3,opt,name=execution,proto3" json:"execution,omitempty"`
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	Version       string                 `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
-	Position      uint64                 `protobuf:"varint,6,opt,name=position,proto3" json:"position,omitempty"`
-	HasHistory    bool                   `protobuf:"varint,7,opt,name=has_history,json=hasHistory,proto3" json:"has_history,omitempty"`
-	Past          [][]byte               `protobuf:"bytes,8,rep,name=past,proto3" json:"past,omitempty"`
-	New           []byte                 `protobuf:"bytes,9,opt,name=new,proto3" json:"new,omitempty"`
-	After         *Token                 `protobuf:"bytes,10,opt,name=after,proto3" json:"after,omitempty"`
+	Position      uint64                 `protobuf:"varint,1,opt,name=position,proto3" json:"position,omitempty"`
+	After         *Token                 `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	HasHistory    bool                   `protobuf:"varint,3,opt,name=has_history,json=hasHistory,proto3" json:"has_history,omitempty"`
+	Past          [][]byte               `protobuf:"bytes,4,rep,name=past,proto3" json:"past,omitempty"`
+	New           []byte                 `protobuf:"bytes,5,opt,name=new,proto3" json:"new,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Episode) Reset() {
 	*x = Episode{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[23]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2091,7 +2258,7 @@ func (x *Episode) String() string {
 func (*Episode) ProtoMessage() {}
 
 func (x *Episode) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[23]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2104,42 +2271,7 @@ func (x *Episode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Episode.ProtoReflect.Descriptor instead.
 func (*Episode) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *Episode) GetToken() *Token {
-	if x != nil {
-		return x.Token
-	}
-	return nil
-}
-
-func (x *Episode) GetInstance() string {
-	if x != nil {
-		return x.Instance
-	}
-	return ""
-}
-
-func (x *Episode) GetExecution() string {
-	if x != nil {
-		return x.Execution
-	}
-	return ""
-}
-
-func (x *Episode) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Episode) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Episode) GetPosition() uint64 {
@@ -2147,6 +2279,13 @@ func (x *Episode) GetPosition() uint64 {
 		return x.Position
 	}
 	return 0
+}
+
+func (x *Episode) GetAfter() *Token {
+	if x != nil {
+		return x.After
+	}
+	return nil
 }
 
 func (x *Episode) GetHasHistory() bool {
@@ -2170,31 +2309,16 @@ func (x *Episode) GetNew() []byte {
 	return nil
 }
 
-func (x *Episode) GetAfter() *Token {
-	if x != nil {
-		return x.After
-	}
-	return nil
-}
-
-// Activity: see package work.
 type Activity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Token         *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
-	Execution     string                 `protobuf:"bytes,3,opt,name=execution,proto3" json:"execution,omitempty"`
-	Task          int32                  `protobuf:"varint,4,opt,name=task,proto3" json:"task,omitempty"`
-	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Version       string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
-	Input         *string                `protobuf:"bytes,7,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Input         *string                `protobuf:"bytes,1,opt,name=input,proto3,oneof" json:"input,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Activity) Reset() {
 	*x = Activity{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[24]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2330,7 @@ func (x *Activity) String() string {
 func (*Activity) ProtoMessage() {}
 
 func (x *Activity) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[24]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,49 +2343,7 @@ func (x *Activity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Activity.ProtoReflect.Descriptor instead.
 func (*Activity) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *Activity) GetToken() *Token {
-	if x != nil {
-		return x.Token
-	}
-	return nil
-}
-
-func (x *Activity) GetInstance() string {
-	if x != nil {
-		return x.Instance
-	}
-	return ""
-}
-
-func (x *Activity) GetExecution() string {
-	if x != nil {
-		return x.Execution
-	}
-	return ""
-}
-
-func (x *Activity) GetTask() int32 {
-	if x != nil {
-		return x.Task
-	}
-	return 0
-}
-
-func (x *Activity) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Activity) GetVersion() string {
-	if x != nil {
-		return x.Version
-	}
-	return ""
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Activity) GetInput() string {
@@ -2271,19 +2353,11 @@ func (x *Activity) GetInput() string {
 	return ""
 }
 
-func (x *Activity) GetAttempt() uint32 {
-	if x != nil {
-		return x.Attempt
-	}
-	return 0
-}
-
 // Done brings answers to the owner. It may come twice, and is kept until Taken.
 type Done struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Runner     string                 `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"` // address of the host that sends it
-	Episodes   []*EpisodeResult       `protobuf:"bytes,2,rep,name=episodes,proto3" json:"episodes,omitempty"`
-	Activities []*ActivityResult      `protobuf:"bytes,3,rep,name=activities,proto3" json:"activities,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Runner  string                 `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"` // address of the host that sends it
+	Results []*Result              `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
 	// refused: not begun, because the host has not got the function, or is leaving.
 	Refused       []*Token `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
 	Room          *Room    `protobuf:"bytes,5,opt,name=room,proto3" json:"room,omitempty"` // that is left
@@ -2293,7 +2367,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[25]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2379,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[25]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2392,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{25}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Done) GetRunner() string {
@@ -2328,16 +2402,9 @@ func (x *Done) GetRunner() string {
 	return ""
 }
 
-func (x *Done) GetEpisodes() []*EpisodeResult {
+func (x *Done) GetResults() []*Result {
 	if x != nil {
-		return x.Episodes
-	}
-	return nil
-}
-
-func (x *Done) GetActivities() []*ActivityResult {
-	if x != nil {
-		return x.Activities
+		return x.Results
 	}
 	return nil
 }
@@ -2356,24 +2423,121 @@ func (x *Done) GetRoom() *Room {
 	return nil
 }
 
+// Result: see package work. part tells the kind also when it is empty, because the item
+// was not completed.
+type Result struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Token   *Token                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Outcome Outcome                `protobuf:"varint,2,opt,name=outcome,proto3,enum=durafunc.transport.v1.Outcome" json:"outcome,omitempty"`
+	// Types that are valid to be assigned to Part:
+	//
+	//	*Result_Episode
+	//	*Result_Activity
+	Part          isResult_Part `protobuf_oneof:"part"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Result) Reset() {
+	*x = Result{}
+	mi := &file_taskhub_transport_wire_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Result) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Result) ProtoMessage() {}
+
+func (x *Result) ProtoReflect() protoreflect.Message {
+	mi := &file_taskhub_transport_wire_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Result.ProtoReflect.Descriptor instead.
+func (*Result) Descriptor() ([]byte, []int) {
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Result) GetToken() *Token {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Result) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_COMPLETED
+}
+
+func (x *Result) GetPart() isResult_Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+func (x *Result) GetEpisode() *EpisodeResult {
+	if x != nil {
+		if x, ok := x.Part.(*Result_Episode); ok {
+			return x.Episode
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetActivity() *ActivityResult {
+	if x != nil {
+		if x, ok := x.Part.(*Result_Activity); ok {
+			return x.Activity
+		}
+	}
+	return nil
+}
+
+type isResult_Part interface {
+	isResult_Part()
+}
+
+type Result_Episode struct {
+	Episode *EpisodeResult `protobuf:"bytes,10,opt,name=episode,proto3,oneof"`
+}
+
+type Result_Activity struct {
+	Activity *ActivityResult `protobuf:"bytes,11,opt,name=activity,proto3,oneof"`
+}
+
+func (*Result_Episode) isResult_Part() {}
+
+func (*Result_Activity) isResult_Part() {}
+
 type EpisodeResult struct {
 	state          protoimpl.MessageState                `protogen:"open.v1"`
-	Token          *Token                                `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	Abandoned      bool                                  `protobuf:"varint,2,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
-	Died           bool                                  `protobuf:"varint,3,opt,name=died,proto3" json:"died,omitempty"`
-	HistoryNeeded  bool                                  `protobuf:"varint,4,opt,name=history_needed,json=historyNeeded,proto3" json:"history_needed,omitempty"`
-	NonDeterminism *history.TaskFailureDetails           `protobuf:"bytes,5,opt,name=non_determinism,json=nonDeterminism,proto3" json:"non_determinism,omitempty"`
-	Failed         *history.TaskFailureDetails           `protobuf:"bytes,6,opt,name=failed,proto3" json:"failed,omitempty"`
-	Actions        []*history.OrchestratorAction         `protobuf:"bytes,7,rep,name=actions,proto3" json:"actions,omitempty"`
-	Rejected       map[int32]*history.TaskFailureDetails `protobuf:"bytes,8,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	CustomStatus   *string                               `protobuf:"bytes,9,opt,name=custom_status,json=customStatus,proto3,oneof" json:"custom_status,omitempty"`
+	HistoryNeeded  bool                                  `protobuf:"varint,1,opt,name=history_needed,json=historyNeeded,proto3" json:"history_needed,omitempty"`
+	NonDeterminism *history.TaskFailureDetails           `protobuf:"bytes,2,opt,name=non_determinism,json=nonDeterminism,proto3" json:"non_determinism,omitempty"`
+	Failed         *history.TaskFailureDetails           `protobuf:"bytes,3,opt,name=failed,proto3" json:"failed,omitempty"`
+	Actions        []*history.OrchestratorAction         `protobuf:"bytes,4,rep,name=actions,proto3" json:"actions,omitempty"`
+	Rejected       map[int32]*history.TaskFailureDetails `protobuf:"bytes,5,rep,name=rejected,proto3" json:"rejected,omitempty" protobuf_key:"varint,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	CustomStatus   *string                               `protobuf:"bytes,6,opt,name=custom_status,json=customStatus,proto3,oneof" json:"custom_status,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *EpisodeResult) Reset() {
 	*x = EpisodeResult{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2549,7 @@ func (x *EpisodeResult) String() string {
 func (*EpisodeResult) ProtoMessage() {}
 
 func (x *EpisodeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,28 +2562,7 @@ func (x *EpisodeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EpisodeResult.ProtoReflect.Descriptor instead.
 func (*EpisodeResult) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{26}
-}
-
-func (x *EpisodeResult) GetToken() *Token {
-	if x != nil {
-		return x.Token
-	}
-	return nil
-}
-
-func (x *EpisodeResult) GetAbandoned() bool {
-	if x != nil {
-		return x.Abandoned
-	}
-	return false
-}
-
-func (x *EpisodeResult) GetDied() bool {
-	if x != nil {
-		return x.Died
-	}
-	return false
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EpisodeResult) GetHistoryNeeded() bool {
@@ -2466,18 +2609,15 @@ func (x *EpisodeResult) GetCustomStatus() string {
 
 type ActivityResult struct {
 	state         protoimpl.MessageState      `protogen:"open.v1"`
-	Token         *Token                      `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	Abandoned     bool                        `protobuf:"varint,2,opt,name=abandoned,proto3" json:"abandoned,omitempty"`
-	Died          bool                        `protobuf:"varint,3,opt,name=died,proto3" json:"died,omitempty"`
-	Result        *string                     `protobuf:"bytes,4,opt,name=result,proto3,oneof" json:"result,omitempty"`
-	Failure       *history.TaskFailureDetails `protobuf:"bytes,5,opt,name=failure,proto3" json:"failure,omitempty"`
+	Result        *string                     `protobuf:"bytes,1,opt,name=result,proto3,oneof" json:"result,omitempty"`
+	Failure       *history.TaskFailureDetails `protobuf:"bytes,2,opt,name=failure,proto3" json:"failure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ActivityResult) Reset() {
 	*x = ActivityResult{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[27]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2629,7 @@ func (x *ActivityResult) String() string {
 func (*ActivityResult) ProtoMessage() {}
 
 func (x *ActivityResult) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[27]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,28 +2642,7 @@ func (x *ActivityResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivityResult.ProtoReflect.Descriptor instead.
 func (*ActivityResult) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{27}
-}
-
-func (x *ActivityResult) GetToken() *Token {
-	if x != nil {
-		return x.Token
-	}
-	return nil
-}
-
-func (x *ActivityResult) GetAbandoned() bool {
-	if x != nil {
-		return x.Abandoned
-	}
-	return false
-}
-
-func (x *ActivityResult) GetDied() bool {
-	if x != nil {
-		return x.Died
-	}
-	return false
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ActivityResult) GetResult() string {
@@ -2550,7 +2669,7 @@ type Taken struct {
 
 func (x *Taken) Reset() {
 	*x = Taken{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[28]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2681,7 @@ func (x *Taken) String() string {
 func (*Taken) ProtoMessage() {}
 
 func (x *Taken) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[28]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2694,7 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Taken.ProtoReflect.Descriptor instead.
 func (*Taken) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{28}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Taken) GetTokens() []*Token {
@@ -2597,7 +2716,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[29]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2728,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[29]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2741,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{29}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Check) GetOwner() string {
@@ -2651,7 +2770,7 @@ type Roll struct {
 
 func (x *Roll) Reset() {
 	*x = Roll{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2782,7 @@ func (x *Roll) String() string {
 func (*Roll) ProtoMessage() {}
 
 func (x *Roll) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2795,7 @@ func (x *Roll) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Roll.ProtoReflect.Descriptor instead.
 func (*Roll) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{30}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Roll) GetPartition() uint32 {
@@ -2705,7 +2824,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2836,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
+	mi := &file_taskhub_transport_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2849,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{31}
+	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Task) GetInstance() string {
@@ -2904,75 +3023,66 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x04heir\x18\x03 \x01(\v2\x1b.durafunc.transport.v1.HostR\x04heir\"2\n" +
 	"\bFunction\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"L\n" +
-	"\x04Room\x12$\n" +
-	"\rorchestrators\x18\x01 \x01(\rR\rorchestrators\x12\x1e\n" +
-	"\n" +
-	"activities\x18\x02 \x01(\rR\n" +
-	"activities\"S\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"\x1a\n" +
+	"\x04Room\x12\x12\n" +
+	"\x04free\x18\x01 \x03(\rR\x04free\"S\n" +
 	"\x05Token\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
-	"\x06serial\x18\x03 \x01(\x04R\x06serial\"\xe7\x01\n" +
+	"\x06serial\x18\x03 \x01(\x04R\x06serial\"\x9d\x01\n" +
 	"\x04Work\x12\x14\n" +
-	"\x05owner\x18\x01 \x01(\tR\x05owner\x12:\n" +
-	"\bepisodes\x18\x02 \x03(\v2\x1e.durafunc.transport.v1.EpisodeR\bepisodes\x12?\n" +
-	"\n" +
-	"activities\x18\x03 \x03(\v2\x1f.durafunc.transport.v1.ActivityR\n" +
-	"activities\x126\n" +
+	"\x05owner\x18\x01 \x01(\tR\x05owner\x121\n" +
+	"\x05items\x18\x02 \x03(\v2\x1b.durafunc.transport.v1.ItemR\x05items\x126\n" +
 	"\acancels\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\acancels\x12\x14\n" +
-	"\x05evict\x18\x05 \x03(\tR\x05evict\"\xbc\x02\n" +
-	"\aEpisode\x122\n" +
-	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1a\n" +
-	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
-	"\texecution\x18\x03 \x01(\tR\texecution\x12\x12\n" +
-	"\x04name\x18\x04 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x05 \x01(\tR\aversion\x12\x1a\n" +
-	"\bposition\x18\x06 \x01(\x04R\bposition\x12\x1f\n" +
-	"\vhas_history\x18\a \x01(\bR\n" +
-	"hasHistory\x12\x12\n" +
-	"\x04past\x18\b \x03(\fR\x04past\x12\x10\n" +
-	"\x03new\x18\t \x01(\fR\x03new\x122\n" +
-	"\x05after\x18\n" +
-	" \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05after\"\xf9\x01\n" +
-	"\bActivity\x122\n" +
+	"\x05evict\x18\x05 \x03(\tR\x05evict\"\xd3\x02\n" +
+	"\x04Item\x122\n" +
 	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x1c\n" +
 	"\texecution\x18\x03 \x01(\tR\texecution\x12\x12\n" +
 	"\x04task\x18\x04 \x01(\x05R\x04task\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\x12\x19\n" +
-	"\x05input\x18\a \x01(\tH\x00R\x05input\x88\x01\x01\x12\x18\n" +
-	"\aattempt\x18\b \x01(\rR\aattemptB\b\n" +
-	"\x06_input\"\x90\x02\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x18\n" +
+	"\aattempt\x18\a \x01(\rR\aattempt\x12:\n" +
+	"\aepisode\x18\n" +
+	" \x01(\v2\x1e.durafunc.transport.v1.EpisodeH\x00R\aepisode\x12=\n" +
+	"\bactivity\x18\v \x01(\v2\x1f.durafunc.transport.v1.ActivityH\x00R\bactivityB\x06\n" +
+	"\x04part\"\xa0\x01\n" +
+	"\aEpisode\x12\x1a\n" +
+	"\bposition\x18\x01 \x01(\x04R\bposition\x122\n" +
+	"\x05after\x18\x02 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05after\x12\x1f\n" +
+	"\vhas_history\x18\x03 \x01(\bR\n" +
+	"hasHistory\x12\x12\n" +
+	"\x04past\x18\x04 \x03(\fR\x04past\x12\x10\n" +
+	"\x03new\x18\x05 \x01(\fR\x03new\"/\n" +
+	"\bActivity\x12\x19\n" +
+	"\x05input\x18\x01 \x01(\tH\x00R\x05input\x88\x01\x01B\b\n" +
+	"\x06_input\"\xc0\x01\n" +
 	"\x04Done\x12\x16\n" +
-	"\x06runner\x18\x01 \x01(\tR\x06runner\x12@\n" +
-	"\bepisodes\x18\x02 \x03(\v2$.durafunc.transport.v1.EpisodeResultR\bepisodes\x12E\n" +
-	"\n" +
-	"activities\x18\x03 \x03(\v2%.durafunc.transport.v1.ActivityResultR\n" +
-	"activities\x126\n" +
+	"\x06runner\x18\x01 \x01(\tR\x06runner\x127\n" +
+	"\aresults\x18\x02 \x03(\v2\x1d.durafunc.transport.v1.ResultR\aresults\x126\n" +
 	"\arefused\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\arefused\x12/\n" +
-	"\x04room\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.RoomR\x04room\"\xe4\x04\n" +
-	"\rEpisodeResult\x122\n" +
-	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1c\n" +
-	"\tabandoned\x18\x02 \x01(\bR\tabandoned\x12\x12\n" +
-	"\x04died\x18\x03 \x01(\bR\x04died\x12%\n" +
-	"\x0ehistory_needed\x18\x04 \x01(\bR\rhistoryNeeded\x12P\n" +
-	"\x0fnon_determinism\x18\x05 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x0enonDeterminism\x12?\n" +
-	"\x06failed\x18\x06 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x06failed\x12A\n" +
-	"\aactions\x18\a \x03(\v2'.durafunc.history.v1.OrchestratorActionR\aactions\x12N\n" +
-	"\brejected\x18\b \x03(\v22.durafunc.transport.v1.EpisodeResult.RejectedEntryR\brejected\x12(\n" +
-	"\rcustom_status\x18\t \x01(\tH\x00R\fcustomStatus\x88\x01\x01\x1ad\n" +
+	"\x04room\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.RoomR\x04room\"\x85\x02\n" +
+	"\x06Result\x122\n" +
+	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x128\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2\x1e.durafunc.transport.v1.OutcomeR\aoutcome\x12@\n" +
+	"\aepisode\x18\n" +
+	" \x01(\v2$.durafunc.transport.v1.EpisodeResultH\x00R\aepisode\x12C\n" +
+	"\bactivity\x18\v \x01(\v2%.durafunc.transport.v1.ActivityResultH\x00R\bactivityB\x06\n" +
+	"\x04part\"\xfe\x03\n" +
+	"\rEpisodeResult\x12%\n" +
+	"\x0ehistory_needed\x18\x01 \x01(\bR\rhistoryNeeded\x12P\n" +
+	"\x0fnon_determinism\x18\x02 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x0enonDeterminism\x12?\n" +
+	"\x06failed\x18\x03 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x06failed\x12A\n" +
+	"\aactions\x18\x04 \x03(\v2'.durafunc.history.v1.OrchestratorActionR\aactions\x12N\n" +
+	"\brejected\x18\x05 \x03(\v22.durafunc.transport.v1.EpisodeResult.RejectedEntryR\brejected\x12(\n" +
+	"\rcustom_status\x18\x06 \x01(\tH\x00R\fcustomStatus\x88\x01\x01\x1ad\n" +
 	"\rRejectedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\x05R\x03key\x12=\n" +
 	"\x05value\x18\x02 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\x05value:\x028\x01B\x10\n" +
-	"\x0e_custom_status\"\xe1\x01\n" +
-	"\x0eActivityResult\x122\n" +
-	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x12\x1c\n" +
-	"\tabandoned\x18\x02 \x01(\bR\tabandoned\x12\x12\n" +
-	"\x04died\x18\x03 \x01(\bR\x04died\x12\x1b\n" +
-	"\x06result\x18\x04 \x01(\tH\x00R\x06result\x88\x01\x01\x12A\n" +
-	"\afailure\x18\x05 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailureB\t\n" +
+	"\x0e_custom_status\"{\n" +
+	"\x0eActivityResult\x12\x1b\n" +
+	"\x06result\x18\x01 \x01(\tH\x00R\x06result\x88\x01\x01\x12A\n" +
+	"\afailure\x18\x02 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailureB\t\n" +
 	"\a_result\"=\n" +
 	"\x05Taken\x124\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\"S\n" +
@@ -2998,7 +3108,11 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\vUNAVAILABLE\x10\b\x12\r\n" +
 	"\tNOT_OWNER\x10\t\x12\b\n" +
 	"\x04BUSY\x10\n" +
-	"2\xd9\x01\n" +
+	"*1\n" +
+	"\aOutcome\x12\r\n" +
+	"\tCOMPLETED\x10\x00\x12\r\n" +
+	"\tABANDONED\x10\x01\x12\b\n" +
+	"\x04DIED\x10\x022\xd9\x01\n" +
 	"\x04Peer\x12G\n" +
 	"\x04Call\x12\x1e.durafunc.transport.v1.Request\x1a\x1f.durafunc.transport.v1.Response\x12D\n" +
 	"\x05Posts\x12\x1b.durafunc.transport.v1.Post\x1a\x1c.durafunc.transport.v1.Ended(\x01\x12B\n" +
@@ -3016,116 +3130,120 @@ func file_taskhub_transport_wire_proto_rawDescGZIP() []byte {
 	return file_taskhub_transport_wire_proto_rawDescData
 }
 
-var file_taskhub_transport_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_taskhub_transport_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_taskhub_transport_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_taskhub_transport_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_taskhub_transport_wire_proto_goTypes = []any{
 	(Code)(0),                          // 0: durafunc.transport.v1.Code
-	(*Ended)(nil),                      // 1: durafunc.transport.v1.Ended
-	(*Request)(nil),                    // 2: durafunc.transport.v1.Request
-	(*Start)(nil),                      // 3: durafunc.transport.v1.Start
-	(*RaiseEvent)(nil),                 // 4: durafunc.transport.v1.RaiseEvent
-	(*Terminate)(nil),                  // 5: durafunc.transport.v1.Terminate
-	(*Note)(nil),                       // 6: durafunc.transport.v1.Note
-	(*Get)(nil),                        // 7: durafunc.transport.v1.Get
-	(*Query)(nil),                      // 8: durafunc.transport.v1.Query
-	(*Purge)(nil),                      // 9: durafunc.transport.v1.Purge
-	(*Move)(nil),                       // 10: durafunc.transport.v1.Move
-	(*Response)(nil),                   // 11: durafunc.transport.v1.Response
-	(*Instance)(nil),                   // 12: durafunc.transport.v1.Instance
-	(*Post)(nil),                       // 13: durafunc.transport.v1.Post
-	(*Messages)(nil),                   // 14: durafunc.transport.v1.Messages
-	(*Receipt)(nil),                    // 15: durafunc.transport.v1.Receipt
-	(*Hello)(nil),                      // 16: durafunc.transport.v1.Hello
-	(*Released)(nil),                   // 17: durafunc.transport.v1.Released
-	(*Host)(nil),                       // 18: durafunc.transport.v1.Host
-	(*Owned)(nil),                      // 19: durafunc.transport.v1.Owned
-	(*Function)(nil),                   // 20: durafunc.transport.v1.Function
-	(*Room)(nil),                       // 21: durafunc.transport.v1.Room
-	(*Token)(nil),                      // 22: durafunc.transport.v1.Token
-	(*Work)(nil),                       // 23: durafunc.transport.v1.Work
-	(*Episode)(nil),                    // 24: durafunc.transport.v1.Episode
-	(*Activity)(nil),                   // 25: durafunc.transport.v1.Activity
-	(*Done)(nil),                       // 26: durafunc.transport.v1.Done
-	(*EpisodeResult)(nil),              // 27: durafunc.transport.v1.EpisodeResult
-	(*ActivityResult)(nil),             // 28: durafunc.transport.v1.ActivityResult
-	(*Taken)(nil),                      // 29: durafunc.transport.v1.Taken
-	(*Check)(nil),                      // 30: durafunc.transport.v1.Check
-	(*Roll)(nil),                       // 31: durafunc.transport.v1.Roll
-	(*Task)(nil),                       // 32: durafunc.transport.v1.Task
-	nil,                                // 33: durafunc.transport.v1.Start.TagsEntry
-	nil,                                // 34: durafunc.transport.v1.Instance.TagsEntry
-	nil,                                // 35: durafunc.transport.v1.EpisodeResult.RejectedEntry
-	(*history.HistoryEvent)(nil),       // 36: durafunc.history.v1.HistoryEvent
-	(history.OrchestrationStatus)(0),   // 37: durafunc.history.v1.OrchestrationStatus
-	(*history.TaskFailureDetails)(nil), // 38: durafunc.history.v1.TaskFailureDetails
-	(*history.OrchestratorAction)(nil), // 39: durafunc.history.v1.OrchestratorAction
+	(Outcome)(0),                       // 1: durafunc.transport.v1.Outcome
+	(*Ended)(nil),                      // 2: durafunc.transport.v1.Ended
+	(*Request)(nil),                    // 3: durafunc.transport.v1.Request
+	(*Start)(nil),                      // 4: durafunc.transport.v1.Start
+	(*RaiseEvent)(nil),                 // 5: durafunc.transport.v1.RaiseEvent
+	(*Terminate)(nil),                  // 6: durafunc.transport.v1.Terminate
+	(*Note)(nil),                       // 7: durafunc.transport.v1.Note
+	(*Get)(nil),                        // 8: durafunc.transport.v1.Get
+	(*Query)(nil),                      // 9: durafunc.transport.v1.Query
+	(*Purge)(nil),                      // 10: durafunc.transport.v1.Purge
+	(*Move)(nil),                       // 11: durafunc.transport.v1.Move
+	(*Response)(nil),                   // 12: durafunc.transport.v1.Response
+	(*Instance)(nil),                   // 13: durafunc.transport.v1.Instance
+	(*Post)(nil),                       // 14: durafunc.transport.v1.Post
+	(*Messages)(nil),                   // 15: durafunc.transport.v1.Messages
+	(*Receipt)(nil),                    // 16: durafunc.transport.v1.Receipt
+	(*Hello)(nil),                      // 17: durafunc.transport.v1.Hello
+	(*Released)(nil),                   // 18: durafunc.transport.v1.Released
+	(*Host)(nil),                       // 19: durafunc.transport.v1.Host
+	(*Owned)(nil),                      // 20: durafunc.transport.v1.Owned
+	(*Function)(nil),                   // 21: durafunc.transport.v1.Function
+	(*Room)(nil),                       // 22: durafunc.transport.v1.Room
+	(*Token)(nil),                      // 23: durafunc.transport.v1.Token
+	(*Work)(nil),                       // 24: durafunc.transport.v1.Work
+	(*Item)(nil),                       // 25: durafunc.transport.v1.Item
+	(*Episode)(nil),                    // 26: durafunc.transport.v1.Episode
+	(*Activity)(nil),                   // 27: durafunc.transport.v1.Activity
+	(*Done)(nil),                       // 28: durafunc.transport.v1.Done
+	(*Result)(nil),                     // 29: durafunc.transport.v1.Result
+	(*EpisodeResult)(nil),              // 30: durafunc.transport.v1.EpisodeResult
+	(*ActivityResult)(nil),             // 31: durafunc.transport.v1.ActivityResult
+	(*Taken)(nil),                      // 32: durafunc.transport.v1.Taken
+	(*Check)(nil),                      // 33: durafunc.transport.v1.Check
+	(*Roll)(nil),                       // 34: durafunc.transport.v1.Roll
+	(*Task)(nil),                       // 35: durafunc.transport.v1.Task
+	nil,                                // 36: durafunc.transport.v1.Start.TagsEntry
+	nil,                                // 37: durafunc.transport.v1.Instance.TagsEntry
+	nil,                                // 38: durafunc.transport.v1.EpisodeResult.RejectedEntry
+	(*history.HistoryEvent)(nil),       // 39: durafunc.history.v1.HistoryEvent
+	(history.OrchestrationStatus)(0),   // 40: durafunc.history.v1.OrchestrationStatus
+	(*history.TaskFailureDetails)(nil), // 41: durafunc.history.v1.TaskFailureDetails
+	(*history.OrchestratorAction)(nil), // 42: durafunc.history.v1.OrchestratorAction
 }
 var file_taskhub_transport_wire_proto_depIdxs = []int32{
-	3,  // 0: durafunc.transport.v1.Request.start:type_name -> durafunc.transport.v1.Start
-	4,  // 1: durafunc.transport.v1.Request.raise_event:type_name -> durafunc.transport.v1.RaiseEvent
-	5,  // 2: durafunc.transport.v1.Request.terminate:type_name -> durafunc.transport.v1.Terminate
-	6,  // 3: durafunc.transport.v1.Request.suspend:type_name -> durafunc.transport.v1.Note
-	6,  // 4: durafunc.transport.v1.Request.resume:type_name -> durafunc.transport.v1.Note
-	9,  // 5: durafunc.transport.v1.Request.purge_some:type_name -> durafunc.transport.v1.Purge
-	7,  // 6: durafunc.transport.v1.Request.get:type_name -> durafunc.transport.v1.Get
-	8,  // 7: durafunc.transport.v1.Request.list:type_name -> durafunc.transport.v1.Query
-	10, // 8: durafunc.transport.v1.Request.move:type_name -> durafunc.transport.v1.Move
-	30, // 9: durafunc.transport.v1.Request.check:type_name -> durafunc.transport.v1.Check
-	31, // 10: durafunc.transport.v1.Request.roll:type_name -> durafunc.transport.v1.Roll
-	33, // 11: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
-	8,  // 12: durafunc.transport.v1.Purge.query:type_name -> durafunc.transport.v1.Query
+	4,  // 0: durafunc.transport.v1.Request.start:type_name -> durafunc.transport.v1.Start
+	5,  // 1: durafunc.transport.v1.Request.raise_event:type_name -> durafunc.transport.v1.RaiseEvent
+	6,  // 2: durafunc.transport.v1.Request.terminate:type_name -> durafunc.transport.v1.Terminate
+	7,  // 3: durafunc.transport.v1.Request.suspend:type_name -> durafunc.transport.v1.Note
+	7,  // 4: durafunc.transport.v1.Request.resume:type_name -> durafunc.transport.v1.Note
+	10, // 5: durafunc.transport.v1.Request.purge_some:type_name -> durafunc.transport.v1.Purge
+	8,  // 6: durafunc.transport.v1.Request.get:type_name -> durafunc.transport.v1.Get
+	9,  // 7: durafunc.transport.v1.Request.list:type_name -> durafunc.transport.v1.Query
+	11, // 8: durafunc.transport.v1.Request.move:type_name -> durafunc.transport.v1.Move
+	33, // 9: durafunc.transport.v1.Request.check:type_name -> durafunc.transport.v1.Check
+	34, // 10: durafunc.transport.v1.Request.roll:type_name -> durafunc.transport.v1.Roll
+	36, // 11: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
+	9,  // 12: durafunc.transport.v1.Purge.query:type_name -> durafunc.transport.v1.Query
 	0,  // 13: durafunc.transport.v1.Response.code:type_name -> durafunc.transport.v1.Code
-	12, // 14: durafunc.transport.v1.Response.instance:type_name -> durafunc.transport.v1.Instance
-	36, // 15: durafunc.transport.v1.Response.events:type_name -> durafunc.history.v1.HistoryEvent
-	12, // 16: durafunc.transport.v1.Response.instances:type_name -> durafunc.transport.v1.Instance
-	22, // 17: durafunc.transport.v1.Response.unknown:type_name -> durafunc.transport.v1.Token
-	32, // 18: durafunc.transport.v1.Response.tasks:type_name -> durafunc.transport.v1.Task
-	37, // 19: durafunc.transport.v1.Instance.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	38, // 20: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	34, // 21: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
-	14, // 22: durafunc.transport.v1.Post.messages:type_name -> durafunc.transport.v1.Messages
-	15, // 23: durafunc.transport.v1.Post.receipt:type_name -> durafunc.transport.v1.Receipt
-	16, // 24: durafunc.transport.v1.Post.hello:type_name -> durafunc.transport.v1.Hello
-	23, // 25: durafunc.transport.v1.Post.work:type_name -> durafunc.transport.v1.Work
-	26, // 26: durafunc.transport.v1.Post.done:type_name -> durafunc.transport.v1.Done
-	29, // 27: durafunc.transport.v1.Post.taken:type_name -> durafunc.transport.v1.Taken
-	19, // 28: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
-	18, // 29: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
-	20, // 30: durafunc.transport.v1.Hello.functions:type_name -> durafunc.transport.v1.Function
-	21, // 31: durafunc.transport.v1.Hello.room:type_name -> durafunc.transport.v1.Room
-	17, // 32: durafunc.transport.v1.Hello.released:type_name -> durafunc.transport.v1.Released
-	18, // 33: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
-	24, // 34: durafunc.transport.v1.Work.episodes:type_name -> durafunc.transport.v1.Episode
-	25, // 35: durafunc.transport.v1.Work.activities:type_name -> durafunc.transport.v1.Activity
-	22, // 36: durafunc.transport.v1.Work.cancels:type_name -> durafunc.transport.v1.Token
-	22, // 37: durafunc.transport.v1.Episode.token:type_name -> durafunc.transport.v1.Token
-	22, // 38: durafunc.transport.v1.Episode.after:type_name -> durafunc.transport.v1.Token
-	22, // 39: durafunc.transport.v1.Activity.token:type_name -> durafunc.transport.v1.Token
-	27, // 40: durafunc.transport.v1.Done.episodes:type_name -> durafunc.transport.v1.EpisodeResult
-	28, // 41: durafunc.transport.v1.Done.activities:type_name -> durafunc.transport.v1.ActivityResult
-	22, // 42: durafunc.transport.v1.Done.refused:type_name -> durafunc.transport.v1.Token
-	21, // 43: durafunc.transport.v1.Done.room:type_name -> durafunc.transport.v1.Room
-	22, // 44: durafunc.transport.v1.EpisodeResult.token:type_name -> durafunc.transport.v1.Token
-	38, // 45: durafunc.transport.v1.EpisodeResult.non_determinism:type_name -> durafunc.history.v1.TaskFailureDetails
-	38, // 46: durafunc.transport.v1.EpisodeResult.failed:type_name -> durafunc.history.v1.TaskFailureDetails
-	39, // 47: durafunc.transport.v1.EpisodeResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
-	35, // 48: durafunc.transport.v1.EpisodeResult.rejected:type_name -> durafunc.transport.v1.EpisodeResult.RejectedEntry
-	22, // 49: durafunc.transport.v1.ActivityResult.token:type_name -> durafunc.transport.v1.Token
-	38, // 50: durafunc.transport.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	22, // 51: durafunc.transport.v1.Taken.tokens:type_name -> durafunc.transport.v1.Token
-	22, // 52: durafunc.transport.v1.Check.tokens:type_name -> durafunc.transport.v1.Token
-	38, // 53: durafunc.transport.v1.EpisodeResult.RejectedEntry.value:type_name -> durafunc.history.v1.TaskFailureDetails
-	2,  // 54: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
-	13, // 55: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
-	1,  // 56: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
-	11, // 57: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
-	1,  // 58: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
-	1,  // 59: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
-	57, // [57:60] is the sub-list for method output_type
-	54, // [54:57] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	13, // 14: durafunc.transport.v1.Response.instance:type_name -> durafunc.transport.v1.Instance
+	39, // 15: durafunc.transport.v1.Response.events:type_name -> durafunc.history.v1.HistoryEvent
+	13, // 16: durafunc.transport.v1.Response.instances:type_name -> durafunc.transport.v1.Instance
+	23, // 17: durafunc.transport.v1.Response.unknown:type_name -> durafunc.transport.v1.Token
+	35, // 18: durafunc.transport.v1.Response.tasks:type_name -> durafunc.transport.v1.Task
+	40, // 19: durafunc.transport.v1.Instance.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	41, // 20: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	37, // 21: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
+	15, // 22: durafunc.transport.v1.Post.messages:type_name -> durafunc.transport.v1.Messages
+	16, // 23: durafunc.transport.v1.Post.receipt:type_name -> durafunc.transport.v1.Receipt
+	17, // 24: durafunc.transport.v1.Post.hello:type_name -> durafunc.transport.v1.Hello
+	24, // 25: durafunc.transport.v1.Post.work:type_name -> durafunc.transport.v1.Work
+	28, // 26: durafunc.transport.v1.Post.done:type_name -> durafunc.transport.v1.Done
+	32, // 27: durafunc.transport.v1.Post.taken:type_name -> durafunc.transport.v1.Taken
+	20, // 28: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
+	19, // 29: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
+	21, // 30: durafunc.transport.v1.Hello.functions:type_name -> durafunc.transport.v1.Function
+	22, // 31: durafunc.transport.v1.Hello.room:type_name -> durafunc.transport.v1.Room
+	18, // 32: durafunc.transport.v1.Hello.released:type_name -> durafunc.transport.v1.Released
+	19, // 33: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
+	25, // 34: durafunc.transport.v1.Work.items:type_name -> durafunc.transport.v1.Item
+	23, // 35: durafunc.transport.v1.Work.cancels:type_name -> durafunc.transport.v1.Token
+	23, // 36: durafunc.transport.v1.Item.token:type_name -> durafunc.transport.v1.Token
+	26, // 37: durafunc.transport.v1.Item.episode:type_name -> durafunc.transport.v1.Episode
+	27, // 38: durafunc.transport.v1.Item.activity:type_name -> durafunc.transport.v1.Activity
+	23, // 39: durafunc.transport.v1.Episode.after:type_name -> durafunc.transport.v1.Token
+	29, // 40: durafunc.transport.v1.Done.results:type_name -> durafunc.transport.v1.Result
+	23, // 41: durafunc.transport.v1.Done.refused:type_name -> durafunc.transport.v1.Token
+	22, // 42: durafunc.transport.v1.Done.room:type_name -> durafunc.transport.v1.Room
+	23, // 43: durafunc.transport.v1.Result.token:type_name -> durafunc.transport.v1.Token
+	1,  // 44: durafunc.transport.v1.Result.outcome:type_name -> durafunc.transport.v1.Outcome
+	30, // 45: durafunc.transport.v1.Result.episode:type_name -> durafunc.transport.v1.EpisodeResult
+	31, // 46: durafunc.transport.v1.Result.activity:type_name -> durafunc.transport.v1.ActivityResult
+	41, // 47: durafunc.transport.v1.EpisodeResult.non_determinism:type_name -> durafunc.history.v1.TaskFailureDetails
+	41, // 48: durafunc.transport.v1.EpisodeResult.failed:type_name -> durafunc.history.v1.TaskFailureDetails
+	42, // 49: durafunc.transport.v1.EpisodeResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
+	38, // 50: durafunc.transport.v1.EpisodeResult.rejected:type_name -> durafunc.transport.v1.EpisodeResult.RejectedEntry
+	41, // 51: durafunc.transport.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	23, // 52: durafunc.transport.v1.Taken.tokens:type_name -> durafunc.transport.v1.Token
+	23, // 53: durafunc.transport.v1.Check.tokens:type_name -> durafunc.transport.v1.Token
+	41, // 54: durafunc.transport.v1.EpisodeResult.RejectedEntry.value:type_name -> durafunc.history.v1.TaskFailureDetails
+	3,  // 55: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
+	14, // 56: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
+	2,  // 57: durafunc.transport.v1.Peer.Ping:input_type -> durafunc.transport.v1.Ended
+	12, // 58: durafunc.transport.v1.Peer.Call:output_type -> durafunc.transport.v1.Response
+	2,  // 59: durafunc.transport.v1.Peer.Posts:output_type -> durafunc.transport.v1.Ended
+	2,  // 60: durafunc.transport.v1.Peer.Ping:output_type -> durafunc.transport.v1.Ended
+	58, // [58:61] is the sub-list for method output_type
+	55, // [55:58] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_taskhub_transport_wire_proto_init() }
@@ -3160,16 +3278,24 @@ func file_taskhub_transport_wire_proto_init() {
 		(*Post_Done)(nil),
 		(*Post_Taken)(nil),
 	}
-	file_taskhub_transport_wire_proto_msgTypes[24].OneofWrappers = []any{}
-	file_taskhub_transport_wire_proto_msgTypes[26].OneofWrappers = []any{}
-	file_taskhub_transport_wire_proto_msgTypes[27].OneofWrappers = []any{}
+	file_taskhub_transport_wire_proto_msgTypes[23].OneofWrappers = []any{
+		(*Item_Episode)(nil),
+		(*Item_Activity)(nil),
+	}
+	file_taskhub_transport_wire_proto_msgTypes[25].OneofWrappers = []any{}
+	file_taskhub_transport_wire_proto_msgTypes[27].OneofWrappers = []any{
+		(*Result_Episode)(nil),
+		(*Result_Activity)(nil),
+	}
+	file_taskhub_transport_wire_proto_msgTypes[28].OneofWrappers = []any{}
+	file_taskhub_transport_wire_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskhub_transport_wire_proto_rawDesc), len(file_taskhub_transport_wire_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   35,
+			NumEnums:      2,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -3,10 +3,6 @@
 // history and the standard library.
 package work
 
-import (
-	"github.com/durafunc/durafunc/taskhub/history"
-)
-
 // Token identifies one attempt at one work item. A result is taken only if its
 // token is the one that is out; anything else is late and dropped.
 type Token struct {
@@ -15,90 +11,100 @@ type Token struct {
 	Serial    uint64 // grows with each work item handed out under this epoch
 }
 
-// Episode is one run of an orchestrator over new events to its next wait.
-type Episode struct {
-	Token     Token
+// Newer says whether t was handed out after u, for the same partition.
+func (t Token) Newer(u Token) bool {
+	return t.Partition == u.Partition && (t.Epoch > u.Epoch || t.Epoch == u.Epoch && t.Serial > u.Serial)
+}
+
+// Task names what an item is for, whatever the attempt, the host and the owner of the
+// partition. An activity's is one call, and is what idempotency keys are made of; the
+// episodes of one execution have one between them, whose ID is 0.
+type Task struct {
 	Instance  string
 	Execution string // 32 hex digits; a new one with each continue-as-new
-	Name      string // the orchestrator
-	Version   string
-
-	// Position counts the history events before New, and After is the token of the episode
-	// that ended there (zero at position 0). An executor that parked the orchestrator of
-	// Execution after that episode needs nothing else. One that parked it after another
-	// must not use it, though it be at the same position: the episode was not committed.
-	Position uint64
-	After    Token
-	// HasHistory says that Past is the whole history before New (it is empty at
-	// position 0). Without it, an executor that cannot continue answers
-	// HistoryNeeded and is handed the same episode again with its history.
-	HasHistory bool
-	Past       [][]byte // encoded history.History messages, to be read as if concatenated
-	New        []byte   // one encoded history.History
+	ID        int32
 }
 
-// EpisodeResult ends an Episode. Exactly one of its groups is meant, in this order.
-type EpisodeResult struct {
+// Item is a work item: what all kinds have in common, and the part of its kind. Whoever
+// only moves it looks at nothing else.
+type Item struct {
+	Kind  Kind
 	Token Token
+	Task
+	Name    string // of the function
+	Version string
+	Attempt int // how often it was handed out, from 1; 0 for the kinds that are replayed
 
-	// Abandoned: the function app died or was stopped; hand the episode out again.
-	// Died says that the app crashed while it ran the item (counts towards quarantine).
-	Abandoned, Died bool
-	// HistoryNeeded: see Episode.HasHistory.
-	HistoryNeeded bool
-	// NonDeterminism: replay disagreed with history; nothing of the episode counts.
-	NonDeterminism *history.TaskFailureDetails
-	// Failed: no app can run it (unknown orchestrator): the instance fails with this.
-	Failed *history.TaskFailureDetails
-
-	Actions []*history.OrchestratorAction
-	// Rejected names scheduled tasks and children, by action id, that cannot be
-	// carried out: they fail with these details instead.
-	Rejected     map[int32]*history.TaskFailureDetails
-	CustomStatus *string // JSON; nil: unchanged
+	Episode  *Episode  // of an Orchestrator
+	Activity *Activity // of an ActivityFunction
 }
 
-// Activity is one call of an activity function.
-type Activity struct {
-	Token     Token
-	Instance  string
-	Execution string
-	TaskID    int32
-	Name      string
-	Version   string
-	Input     *string // JSON or a payload reference; nil: none
-	Attempt   int     // dispatches of this task, from 1
+// Function is what runs the item.
+func (it *Item) Function() Function { return Function{Kind: it.Kind, Name: it.Name} }
+
+// Ended makes a result without an answer: o is Abandoned or Died.
+func (it *Item) Ended(o Outcome) *Result {
+	return &Result{Kind: it.Kind, Token: it.Token, Outcome: o}
 }
 
-// ActivityResult ends an Activity.
-type ActivityResult struct {
-	Token           Token
-	Abandoned, Died bool // as for EpisodeResult
-	Result          *string
-	Failure         *history.TaskFailureDetails // not nil: the activity failed
+// Outcome is how a work item ended.
+type Outcome int
+
+// The outcomes.
+const (
+	// Completed: the part of the result that is of its kind says what came out of it.
+	Completed Outcome = iota
+	// Abandoned: the function app went away or never began; hand the item out again.
+	Abandoned
+	// Died: the same, because the app crashed while it ran the item. It counts towards
+	// quarantine.
+	Died
+)
+
+// Result ends an Item, whose Kind and Token it has.
+type Result struct {
+	Kind    Kind
+	Token   Token
+	Outcome Outcome
+
+	// What is completed has the one of its kind; the others are nil.
+	Episode  *EpisodeResult
+	Activity *ActivityResult
+}
+
+// Clone copies the result and its part, of which the partition puts references in the
+// place of large payloads; it shares what they hold.
+func (r *Result) Clone() *Result {
+	mine := *r
+	if r.Episode != nil {
+		part := *r.Episode
+		mine.Episode = &part
+	}
+	if r.Activity != nil {
+		part := *r.Activity
+		mine.Activity = &part
+	}
+	return &mine
 }
 
 // Batch is what leaves a partition together after one commit or one burst.
 type Batch struct {
-	Episodes   []*Episode
-	Activities []*Activity
-	// Cancels lists activities whose outcome is no longer wanted.
+	Items []*Item
+	// Cancels lists items whose outcome is no longer wanted; only activities can be
+	// cancelled.
 	Cancels []Token
 	// Evict lists executions that ended: parked state can be dropped.
 	Evict []string
 }
 
-// Results is what comes back together.
-type Results struct {
-	Episodes   []*EpisodeResult
-	Activities []*ActivityResult
-}
+// Empty says that there is nothing in it.
+func (b *Batch) Empty() bool { return len(b.Items)+len(b.Cancels)+len(b.Evict) == 0 }
 
 // Executor runs work items. The host implements it over function apps, tests by
 // functions.
 type Executor interface {
-	// Submit takes a batch without blocking and answers each Episode and Activity
-	// exactly once through results, in any order and grouping. results may be
-	// called from any goroutine, also before Submit returns.
-	Submit(batch Batch, results func(Results))
+	// Submit takes a batch without blocking and answers each item exactly once through
+	// results, in any order and grouping. results may be called from any goroutine,
+	// also before Submit returns; what it is given is the partition's.
+	Submit(batch Batch, results func([]*Result))
 }

@@ -31,28 +31,28 @@ func Target(function string, b *protocol.Binding) string {
 	return trigger.Target(function, b, "activity")
 }
 
-// Work makes the invocation of a, numbered id on the wire.
-func Work(id uint64, a *work.Activity) *protocol.ActivityWork {
+// Work makes the invocation of it, numbered id on the wire.
+func Work(id uint64, it *work.Item) *protocol.ActivityWork {
 	w := &protocol.ActivityWork{
 		Work:        id,
-		Name:        a.Name,
-		InstanceId:  a.Instance,
-		ExecutionId: a.Execution,
-		TaskId:      a.TaskID,
-		Attempt:     uint32(a.Attempt),
+		Name:        it.Name,
+		InstanceId:  it.Instance,
+		ExecutionId: it.Execution,
+		TaskId:      it.ID,
+		Attempt:     uint32(it.Attempt),
 	}
-	if a.Version != "" {
-		w.Version = wrapperspb.String(a.Version)
+	if it.Version != "" {
+		w.Version = wrapperspb.String(it.Version)
 	}
-	if a.Input != nil {
-		w.Input = wrapperspb.String(*a.Input)
+	if in := it.Activity.Input; in != nil {
+		w.Input = wrapperspb.String(*in)
 	}
 	return w
 }
 
-// Result fills dst with the app's answer to the call of token t.
-func Result(dst *work.ActivityResult, t work.Token, r *protocol.ActivityResult) {
-	*dst = work.ActivityResult{Token: t, Failure: r.GetFailure()}
+// Result fills dst with the app's answer.
+func Result(dst *work.ActivityResult, r *protocol.ActivityResult) {
+	*dst = work.ActivityResult{Failure: r.GetFailure()}
 	if v := r.GetResult(); v != nil && dst.Failure == nil {
 		dst.Result = &v.Value
 	}

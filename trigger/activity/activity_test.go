@@ -13,12 +13,14 @@ import (
 
 func TestWork(t *testing.T) {
 	in := "1"
-	w := activity.Work(7, &work.Activity{Name: "A", Instance: "i", Execution: "e", TaskID: 3, Version: "2", Input: &in, Attempt: 4})
+	w := activity.Work(7, work.NewActivity(work.Item{
+		Name: "A", Task: work.Task{Instance: "i", Execution: "e", ID: 3}, Version: "2", Attempt: 4,
+	}, work.Activity{Input: &in}))
 	if w.Work != 7 || w.Name != "A" || w.InstanceId != "i" || w.ExecutionId != "e" || w.TaskId != 3 ||
 		w.Version.GetValue() != "2" || w.Input.GetValue() != "1" || w.Attempt != 4 {
 		t.Errorf("work %v", w)
 	}
-	if w := activity.Work(1, &work.Activity{}); w.Input != nil || w.Version != nil {
+	if w := activity.Work(1, work.NewActivity(work.Item{}, work.Activity{})); w.Input != nil || w.Version != nil {
 		t.Errorf("absent is not empty: %v", w)
 	}
 }
@@ -38,8 +40,8 @@ func TestResult(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var out work.ActivityResult
-			activity.Result(&out, work.Token{Serial: 5}, tt.in)
-			if out.Token.Serial != 5 || (out.Result != nil) != tt.result || (out.Failure != nil) != tt.failure {
+			activity.Result(&out, tt.in)
+			if (out.Result != nil) != tt.result || (out.Failure != nil) != tt.failure {
 				t.Errorf("result %+v", out)
 			}
 		})

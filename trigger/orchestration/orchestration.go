@@ -32,21 +32,22 @@ func Target(function string, b *protocol.Binding) string {
 	return trigger.Target(function, b, "orchestration")
 }
 
-// Work makes the invocation of e, numbered id on the wire. It shares e's bytes,
+// Work makes the invocation of it, numbered id on the wire. It shares the item's bytes,
 // which must not change any more. Several chunks of past are joined: an encoded
 // History appended to another is one History.
-func Work(id uint64, e *work.Episode) *protocol.OrchestratorWork {
+func Work(id uint64, it *work.Item) *protocol.OrchestratorWork {
+	e := it.Episode
 	return &protocol.OrchestratorWork{
 		Work:        id,
-		InstanceId:  e.Instance,
-		ExecutionId: e.Execution,
+		InstanceId:  it.Instance,
+		ExecutionId: it.Execution,
 		Position:    e.Position,
 		HasHistory:  e.HasHistory,
 		PastEvents:  join(e.Past),
 		NewEvents:   e.New,
-		Name:        e.Name,
-		Epoch:       e.Token.Epoch,
-		Serial:      e.Token.Serial,
+		Name:        it.Name,
+		Epoch:       it.Token.Epoch,
+		Serial:      it.Token.Serial,
 		AfterEpoch:  e.After.Epoch,
 		AfterSerial: e.After.Serial,
 	}
@@ -70,10 +71,9 @@ func join(chunks [][]byte) []byte {
 	return all
 }
 
-// Result fills dst with the app's answer to the episode of token t.
-func Result(dst *work.EpisodeResult, t work.Token, r *protocol.OrchestratorResult) {
+// Result fills dst with the app's answer.
+func Result(dst *work.EpisodeResult, r *protocol.OrchestratorResult) {
 	*dst = work.EpisodeResult{
-		Token:          t,
 		HistoryNeeded:  r.GetHistoryNeeded(),
 		NonDeterminism: r.GetNonDeterminism(),
 		Actions:        r.GetActions(),

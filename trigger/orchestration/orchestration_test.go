@@ -25,7 +25,9 @@ func TestHistoryIsJoined(t *testing.T) {
 		}
 		return b
 	}
-	w := orchestration.Work(7, &work.Episode{Past: [][]byte{chunk(1, 2), chunk(3), chunk(4)}, New: chunk(5), HasHistory: true, Position: 4})
+	w := orchestration.Work(7, work.NewEpisode(work.Item{}, work.Episode{
+		Past: [][]byte{chunk(1, 2), chunk(3), chunk(4)}, New: chunk(5), HasHistory: true, Position: 4,
+	}))
 	wire, err := w.MarshalVT()
 	if err != nil {
 		t.Fatal(err)
@@ -47,13 +49,13 @@ func TestHistoryIsJoined(t *testing.T) {
 }
 
 func TestResult(t *testing.T) {
-	out := work.EpisodeResult{Abandoned: true}
-	orchestration.Result(&out, work.Token{Serial: 5}, &protocol.OrchestratorResult{
+	out := work.EpisodeResult{HistoryNeeded: true}
+	orchestration.Result(&out, &protocol.OrchestratorResult{
 		HistoryNeeded: true, CustomStatus: wrapperspb.String("null"), NonDeterminism: &history.TaskFailureDetails{}})
-	if out.Token.Serial != 5 || out.Abandoned || !out.HistoryNeeded || out.CustomStatus == nil || out.NonDeterminism == nil {
+	if !out.HistoryNeeded || out.CustomStatus == nil || out.NonDeterminism == nil {
 		t.Errorf("result %+v", out)
 	}
-	orchestration.Result(&out, work.Token{}, &protocol.OrchestratorResult{})
+	orchestration.Result(&out, &protocol.OrchestratorResult{})
 	if out.CustomStatus != nil {
 		t.Error("an unchanged custom status was set")
 	}

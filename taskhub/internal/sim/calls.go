@@ -19,15 +19,15 @@ type begun struct {
 }
 
 // begin notes that an activity begins on a host.
-func (c *calls) begin(x *executor, a *work.Activity) *begun {
-	before, now := c.last[a.Task()], &begun{x: x, token: a.Token, what: a.Name + " " + *a.Input}
-	c.last[a.Task()] = now
+func (c *calls) begin(x *executor, a *work.Item) *begun {
+	before, now := c.last[a.Task], &begun{x: x, token: a.Token, what: a.Name + " " + *a.Activity.Input}
+	c.last[a.Task] = now
 	if before != nil && before.what != now.what {
 		c.w.fail("%s execution %s: activity %d is %q, and was %q before: its idempotency key is not one call's", a.Instance, a.Execution,
-			a.TaskID, now.what, before.what)
+			a.ID, now.what, before.what)
 	}
 	if c.strict && before != nil && !before.over && !before.x.stopping && before.x.h.alive {
-		c.w.fail("%s execution %s: activity %d is run on %s as %+v, after it was begun on %s as %+v", a.Instance, a.Execution, a.TaskID,
+		c.w.fail("%s execution %s: activity %d is run on %s as %+v, after it was begun on %s as %+v", a.Instance, a.Execution, a.ID,
 			x.h.name, a.Token, before.x.h.name, before.token)
 	}
 	return now

@@ -93,31 +93,36 @@ func (x *executor) Yield(elsewhere func(work.Function) bool) {
 }
 
 // Submit implements work.Executor.
-func (x *executor) Submit(b work.Batch, results func(work.Results)) {
+func (x *executor) Submit(b work.Batch, results func([]*work.Result)) {
 	for _, execution := range b.Evict {
 		delete(x.parked, execution)
 	}
-	for _, e := range b.Episodes {
-		x.checkHistory(e)
+	for _, it := range b.Items {
+		x.checkItem(it)
+		send := func(r *work.Result) { results([]*work.Result{r}) }
 		x.queue = append(x.queue, &item{
-			f:   work.Function{Kind: work.Orchestrator, Name: e.Name},
-			run: func() { x.runEpisode(e, results) },
-			back: func() {
-				results(work.Results{Episodes: []*work.EpisodeResult{{Token: e.Token, Abandoned: true}}})
-			},
-		})
-	}
-	for _, a := range b.Activities {
-		x.checkCommitted(a)
-		x.queue = append(x.queue, &item{
-			f:   work.Function{Kind: work.ActivityFunction, Name: a.Name},
-			run: func() { x.runActivity(a, results) },
-			back: func() {
-				results(work.Results{Activities: []*work.ActivityResult{{Token: a.Token, Abandoned: true}}})
-			},
+			f:    it.Function(),
+			run:  func() { x.run(it, send) },
+			back: func() { send(it.Ended(work.Abandoned)) },
 		})
 	}
 	x.next()
+}
+
+func (x *executor) checkItem(it *work.Item) {
+	if it.Kind == work.Orchestrator {
+		x.checkHistory(it)
+	} else {
+		x.checkCommitted(it)
+	}
+}
+
+func (x *executor) run(it *work.Item, send func(*work.Result)) {
+	if it.Kind == work.Orchestrator {
+		x.runEpisode(it, send)
+	} else {
+		x.runActivity(it, send)
+	}
 }
 
 // next begins what can begin.
@@ -153,117 +158,138 @@ func (x *executor) hang() {
 	_ = x.h.Sleep(context.Background(), time.Minute+x.h.w.upTo(4*time.Minute)) // a crash unwinds it
 }
 
-func (x *executor) runEpisode(e *work.Episode, results func(work.Results)) {
-	w := x.h.w
-	x.pause(2 * time.Millisecond)
-	send := func(r *work.EpisodeResult) { results(work.Results{Episodes: []*work.EpisodeResult{r}}) }
-	if w.chance(x.mischief.Stray) {
-		stray := e.Token
-		stray.Epoch += neverEpoch
-		send(&work.EpisodeResult{Token: stray, Failed: &history.TaskFailureDetails{ErrorType: "Stray", ErrorMessage: "must be dropped"}})
-		stray = e.Token
-		stray.Serial += 1 << 40
-		send(&work.EpisodeResult{Token: stray, Failed: &history.TaskFailureDetails{ErrorType: "Stray", ErrorMessage: "must be dropped"}})
-	}
-	if w.chance(x.mischief.Hang) {
-		x.hang()
-		delete(x.parked, e.Execution)
-		send(&work.EpisodeResult{Token: e.Token, Abandoned: true})
+// stray answers what is not out, under the tokens of another epoch and of another item.
+func (x *executor) stray(it *work.Item, answer func(work.Token) *work.Result, send func(*work.Result)) {
+	if !x.h.w.chance(x.mischief.Stray) {
 		return
 	}
-	if e.Name != "Hold" && w.chance(x.mischief.Misfit) { // that nobody but clients suspends
-		delete(x.parked, e.Execution)
-		send(&work.EpisodeResult{Token: e.Token, NonDeterminism: &history.TaskFailureDetails{ErrorType: "Misfit", ErrorMessage: "the code does not fit"}})
+	t := it.Token
+	t.Epoch += neverEpoch
+	send(answer(t))
+	t = it.Token
+	t.Serial += 1 << 40
+	send(answer(t))
+}
+
+// died is how an item ends whose app goes away.
+func (x *executor) died() work.Outcome {
+	if x.h.w.chance(0.3) {
+		return work.Died
+	}
+	return work.Abandoned
+}
+
+func wrongEnd(what string) func(work.Token) *work.Result {
+	return func(t work.Token) *work.Result {
+		return work.EpisodeDone(t, work.EpisodeResult{Failed: &history.TaskFailureDetails{ErrorType: what, ErrorMessage: "must be dropped"}})
+	}
+}
+
+func (x *executor) runEpisode(it *work.Item, send func(*work.Result)) {
+	w := x.h.w
+	x.pause(2 * time.Millisecond)
+	x.stray(it, wrongEnd("Stray"), send)
+	if w.chance(x.mischief.Hang) {
+		x.hang()
+		delete(x.parked, it.Execution)
+		send(it.Ended(work.Abandoned))
+		return
+	}
+	if it.Name != "Hold" && w.chance(x.mischief.Misfit) { // that nobody but clients suspends
+		delete(x.parked, it.Execution)
+		send(work.EpisodeDone(it.Token, work.EpisodeResult{
+			NonDeterminism: &history.TaskFailureDetails{ErrorType: "Misfit", ErrorMessage: "the code does not fit"},
+		}))
 		return
 	}
 	if w.chance(x.mischief.Abandon) {
-		delete(x.parked, e.Execution)
-		send(&work.EpisodeResult{Token: e.Token, Abandoned: true, Died: w.chance(0.3)})
+		delete(x.parked, it.Execution)
+		send(it.Ended(x.died()))
 		x.pause(50 * time.Millisecond)
 		// The app was alive after all; nobody wants its answer any more.
-		send(&work.EpisodeResult{Token: e.Token, Failed: &history.TaskFailureDetails{ErrorType: "Late", ErrorMessage: "must be dropped"}})
+		send(wrongEnd("Late")(it.Token))
 		return
 	}
-	r := x.episode(e)
-	send(r)
+	send(x.episode(it))
 	if w.chance(x.mischief.Twice) {
 		x.pause(5 * time.Millisecond)
-		send(&work.EpisodeResult{Token: e.Token, Failed: &history.TaskFailureDetails{ErrorType: "Twice", ErrorMessage: "must be dropped"}})
+		send(wrongEnd("Twice")(it.Token))
 	}
 }
 
 // episode runs a program over an episode.
-func (x *executor) episode(e *work.Episode) *work.EpisodeResult {
-	w := x.h.w
-	r := x.parked[e.Execution]
-	delete(x.parked, e.Execution)
+func (x *executor) episode(it *work.Item) *work.Result {
+	w, e := x.h.w, it.Episode
+	r := x.parked[it.Execution]
+	delete(x.parked, it.Execution)
 	if e.HasHistory {
-		r = newReplay(e.Instance)
+		r = newReplay(it.Instance)
 		for _, chunk := range e.Past {
-			x.feed(r, e, chunk)
+			x.feed(r, it, chunk)
 		}
 		if r.position != e.Position {
-			w.fail("%s: episode at position %d comes with %d events of history", e.Instance, e.Position, r.position)
+			w.fail("%s: episode at position %d comes with %d events of history", it.Instance, e.Position, r.position)
 		}
 	}
 	if r == nil || r.position != e.Position || !e.HasHistory && (r.after != e.After || w.chance(x.mischief.Forget)) {
-		return &work.EpisodeResult{Token: e.Token, HistoryNeeded: true}
+		return work.EpisodeDone(it.Token, work.EpisodeResult{HistoryNeeded: true})
 	}
-	x.feed(r, e, e.New)
-	program := programs[e.Name]
+	x.feed(r, it, e.New)
+	program := programs[it.Name]
 	if program == nil {
-		w.fail("%s: there is no orchestrator %q", e.Instance, e.Name)
-		return &work.EpisodeResult{Token: e.Token, Abandoned: true}
+		w.fail("%s: there is no orchestrator %q", it.Instance, it.Name)
+		return it.Ended(work.Abandoned)
 	}
 	r.begin()
 	program(r)
-	result := &work.EpisodeResult{Token: e.Token, Actions: r.actions}
+	result := work.EpisodeDone(it.Token, work.EpisodeResult{Actions: r.actions})
 	r.settle()
-	r.after = e.Token
+	r.after = it.Token
 	if !r.ended {
-		x.parked[e.Execution] = r
+		x.parked[it.Execution] = r
 	}
 	return result
 }
 
-func (x *executor) feed(r *replay, e *work.Episode, encoded []byte) {
+func (x *executor) feed(r *replay, it *work.Item, encoded []byte) {
 	var h history.History
 	if err := h.UnmarshalVT(encoded); err != nil {
-		x.h.w.fail("%s: history cannot be read: %v", e.Instance, err)
+		x.h.w.fail("%s: history cannot be read: %v", it.Instance, err)
 		return
 	}
 	for _, ev := range h.Events {
 		if err := r.add(ev); err != nil {
-			x.h.w.fail("%s execution %s: %v", e.Instance, e.Execution, err)
+			x.h.w.fail("%s execution %s: %v", it.Instance, it.Execution, err)
 		}
 	}
 }
 
 // checkHistory: what the present owner hands out begins with what is committed.
-func (x *executor) checkHistory(e *work.Episode) {
+func (x *executor) checkHistory(it *work.Item) {
+	e := it.Episode
 	if !e.HasHistory {
 		return
 	}
-	v, p := x.ref.lookup(e.Instance)
-	if v == nil || v.Row.Execution != e.Execution || p.n != e.Token.Partition || p.db.Position().Epoch != e.Token.Epoch {
+	v, p := x.ref.lookup(it.Instance)
+	if v == nil || v.Row.Execution != it.Execution || p.n != it.Token.Partition || p.db.Position().Epoch != it.Token.Epoch {
 		return
 	}
 	committed, err := p.history(v)
 	if err != nil {
-		x.h.w.fail("%s: %v", e.Instance, err)
+		x.h.w.fail("%s: %v", it.Instance, err)
 	}
 	// One that came late, over the network, may be of another time.
 	if past := bytes.Join(e.Past, nil); !bytes.HasPrefix(past, committed) && !bytes.HasPrefix(committed, past) {
-		x.h.w.fail("%s execution %s: episode %+v at position %d contradicts the committed history", e.Instance, e.Execution, e.Token, e.Position)
+		x.h.w.fail("%s execution %s: episode %+v at position %d contradicts the committed history", it.Instance, it.Execution, it.Token, e.Position)
 	}
 }
 
 // checkCommitted: no activity starts for a step that is not committed.
-func (x *executor) checkCommitted(a *work.Activity) {
+func (x *executor) checkCommitted(a *work.Item) {
 	v, p := x.ref.lookup(a.Instance)
 	if v == nil {
 		if !x.ref.gone[a.Instance] {
-			x.h.w.fail("%s: activity %d is handed out for an instance that is not committed", a.Instance, a.TaskID)
+			x.h.w.fail("%s: activity %d is handed out for an instance that is not committed", a.Instance, a.ID)
 		}
 		return
 	}
@@ -275,50 +301,45 @@ func (x *executor) checkCommitted(a *work.Activity) {
 		x.h.w.fail("%s: %v", a.Instance, err)
 	}
 	for _, e := range events {
-		if e.GetTaskScheduled() != nil && e.EventId == a.TaskID {
+		if e.GetTaskScheduled() != nil && e.EventId == a.ID {
 			return
 		}
 	}
-	x.h.w.fail("%s execution %s: activity %d is handed out before it is committed", a.Instance, a.Execution, a.TaskID)
+	x.h.w.fail("%s execution %s: activity %d is handed out before it is committed", a.Instance, a.Execution, a.ID)
 }
 
-func (x *executor) runActivity(a *work.Activity, results func(work.Results)) {
+func (x *executor) runActivity(it *work.Item, send func(*work.Result)) {
 	w := x.h.w
-	call := x.calls.begin(x, a)
+	call := x.calls.begin(x, it)
 	x.pause(5*time.Millisecond + x.plan.Linger)
-	send := func(r *work.ActivityResult) { results(work.Results{Activities: []*work.ActivityResult{r}}) }
 	poison := "-1000000"
-	if w.chance(x.mischief.Stray) {
-		stray := a.Token
-		stray.Epoch += neverEpoch
-		send(&work.ActivityResult{Token: stray, Result: &poison})
-		stray = a.Token
-		stray.Serial += 1 << 40
-		send(&work.ActivityResult{Token: stray, Result: &poison})
+	wrong := func(t work.Token) *work.Result {
+		return work.ActivityDone(t, work.ActivityResult{Result: &poison})
 	}
+	x.stray(it, wrong, send)
 	if w.chance(x.mischief.Hang) {
 		x.hang()
 		call.over = true
-		send(&work.ActivityResult{Token: a.Token, Abandoned: true})
+		send(it.Ended(work.Abandoned))
 		x.pause(20 * time.Millisecond)
-		send(&work.ActivityResult{Token: a.Token, Result: &poison})
+		send(wrong(it.Token))
 		return
 	}
 	if w.chance(x.mischief.Abandon) {
 		call.over = true
-		send(&work.ActivityResult{Token: a.Token, Abandoned: true, Died: w.chance(0.3)})
+		send(it.Ended(x.died()))
 		x.pause(20 * time.Millisecond)
-		send(&work.ActivityResult{Token: a.Token, Result: &poison})
+		send(wrong(it.Token))
 		return
 	}
-	text, failure := activityResult(a)
-	r := &work.ActivityResult{Token: a.Token, Failure: failure}
+	text, failure := activityResult(it)
+	r := work.ActivityResult{Failure: failure}
 	if failure == nil {
 		r.Result = &text
 	}
-	send(r)
+	send(work.ActivityDone(it.Token, r))
 	if w.chance(x.mischief.Twice) {
 		x.pause(5 * time.Millisecond)
-		send(&work.ActivityResult{Token: a.Token, Result: &poison})
+		send(wrong(it.Token))
 	}
 }

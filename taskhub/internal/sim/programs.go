@@ -41,10 +41,10 @@ var functions = func() (list []work.Function) {
 }()
 
 // activityResult is what the activities answer.
-func activityResult(a *work.Activity) (result string, failure *history.TaskFailureDetails) {
-	n, err := strconv.Atoi(*a.Input)
+func activityResult(a *work.Item) (result string, failure *history.TaskFailureDetails) {
+	n, err := strconv.Atoi(*a.Activity.Input)
 	if err != nil || a.Name == "Fail" {
-		return "", &history.TaskFailureDetails{ErrorType: "Scripted", ErrorMessage: fmt.Sprintf("failed with %s", *a.Input)}
+		return "", &history.TaskFailureDetails{ErrorType: "Scripted", ErrorMessage: fmt.Sprintf("failed with %s", *a.Activity.Input)}
 	}
 	return strconv.Itoa(n * n), nil
 }
