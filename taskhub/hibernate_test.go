@@ -247,7 +247,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 				}
 				left := hosts
 				if kill {
-					owner := slices.IndexFunc(hosts, func(h *metered) bool { return h.parts[h.ranges.Of("nap")].owner == h.Session() })
+					owner := slices.IndexFunc(hosts, func(h *metered) bool { return h.owners.Owner(h.ranges.Of("nap")).Owner == h.Session() })
 					hosts[owner].crash()
 					board.cut(hosts[owner].name)
 					left = slices.Delete(slices.Clone(hosts), owner, owner+1)
@@ -330,9 +330,7 @@ func TestRequestsWhileFallingAsleep(t *testing.T) {
 		dozed := false
 		for n := 0; n < 3000 && !dozed; n++ {
 			time.Sleep(50 * time.Millisecond)
-			hosts[0].mu.Lock()
-			dozed = hosts[0].sleep.dozing != nil
-			hosts[0].mu.Unlock()
+			dozed = hibernates(hosts[0].Hub)
 		}
 		if !dozed || time.Since(began) < 30*time.Second {
 			t.Fatalf("falls asleep: %v after %v", dozed, time.Since(began))
@@ -340,6 +338,12 @@ func TestRequestsWhileFallingAsleep(t *testing.T) {
 		hosts[0].begin(t, "second")
 		hosts[1].wantDone(t, "first", "second")
 	})
+}
+
+// hibernates reports whether a host has begun to release its partitions for the hub to
+// hibernate, or has.
+func hibernates(h *Hub) bool {
+	return slices.ContainsFunc(h.Info(), func(p PartitionInfo) bool { return p.State == cluster.Dormant })
 }
 
 // Stop ends a hub that sleeps, and one that is about to.
@@ -352,10 +356,7 @@ func TestStopOfASleepingHub(t *testing.T) {
 				})
 				for i := 0; ; i++ {
 					time.Sleep(100 * time.Millisecond)
-					h.mu.Lock()
-					reached := h.sleep.dozing != nil && h.sleep.asleep == (when == "asleep")
-					h.mu.Unlock()
-					if reached {
+					if hibernates(h.Hub) && h.Asleep() == (when == "asleep") {
 						break
 					}
 					if i > 3000 {

@@ -2,20 +2,19 @@ package taskhub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
-	"github.com/durafunc/durafunc/taskhub/cluster"
+	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/ownership"
 	"github.com/durafunc/durafunc/taskhub/partition"
+	"github.com/durafunc/durafunc/taskhub/placement"
 	"github.com/durafunc/durafunc/taskhub/routing"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
@@ -62,58 +61,23 @@ type Options struct {
 // Settings are what a user of the hub may choose, the same for all its partitions.
 type Settings = partition.Settings
 
+// defaultHibernateAfter is how long nothing must have happened.
+const defaultHibernateAfter = time.Minute
+
 // Hub is an open task hub: this process owns some of its partitions, and knows who owns
-// the others.
+// the others. It joins the rooms of the task hub: ownership, placement and routing.
 type Hub struct {
 	opts   Options
 	id     string
 	ranges layout.Ranges
 	net    transport.Network // nil: this host is alone, or on standby
 
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	ended  sched.Signal
+	owners *ownership.Manager
+	places *placement.Placement
 	router *routing.Router
-	runner *runner
-	late   atomic.Uint64
 
-	mu       sync.Mutex
-	desks    []*desk // those that are open, in the order in which they were opened
-	leaving  bool    // takes no work of other hosts any more
-	session  *lease.Session
-	parts    []share
-	members  []*member     // the other hosts, in the order in which they were met
-	changed  time.Duration // Mono of when the set of members last changed
-	news     sched.Signal  // wakes the steward
-	moving   bool          // a partition is being given away
-	asking   bool          // a partition is being asked for
-	stopping bool
-	sleep    hibernation
+	stopped sync.Once
 }
-
-// PartitionState says what this host does with a partition.
-type PartitionState = cluster.State
-
-// The states that users of a hub ask for.
-const (
-	Serving = cluster.Serving
-	Waiting = cluster.Waiting
-	Parked  = cluster.Parked
-	Asleep  = cluster.Dormant
-)
-
-// PartitionInfo is one row of Hub.Info.
-type PartitionInfo struct {
-	Partition int
-	State     PartitionState
-	Epoch     uint64
-	Owner     string // session that owns it; empty: nobody, or not known
-	Address   string // of the owner, if it is another host
-	Detail    string // what it waits for, or the corrupt object
-}
-
-// ErrStopped is why everything ends when the hub is stopped.
-var ErrStopped = ownership.ErrStopped
 
 // Open reads or creates the hub and starts to own its partitions in the background.
 // It returns when the hub can be spoken to; requests wait a little for their partition.
@@ -124,8 +88,6 @@ func Open(ctx context.Context, opts Options) (*Hub, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task hub %q: %w", opts.Name, err)
 	}
-	opts.Sched.Go(func() { h.run(h.session) })
-	opts.Sched.Go(h.sweepSessions)
 	return h, nil
 }
 
@@ -136,24 +98,19 @@ func open(ctx context.Context, opts Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{
-		opts: opts, id: m.ID, ranges: m.Ranges(), ended: opts.Sched.NewSignal(), news: opts.Sched.NewSignal(),
-		parts: make([]share, m.Ranges().Len()),
+	opts.Log = opts.Log.With("hub", opts.Name)
+	if opts.HibernateAfter == 0 {
+		opts.HibernateAfter = defaultHibernateAfter
 	}
-	h.runner = newRunner(h)
-	for n := range h.parts {
-		h.parts[n] = share{state: cluster.Opening, changed: opts.Sched.NewSignal()}
-	}
+	h := &Hub{opts: opts, id: m.ID, ranges: m.Ranges()}
 	if opts.Network != nil {
 		if h.net, err = opts.Network(m.ID, m.PeerSecret()); err != nil {
 			return nil, err
 		}
 		h.opts.About.Address = h.net.Address()
 	}
-	h.router = routing.New(routing.Config{Hub: m.ID, Partitions: len(h.parts), Owners: h, Network: h.net, Sched: opts.Sched})
-	h.ctx, h.cancel = opts.Sched.WithCancel(context.Background())
-	// Also for a Stop that comes before run does.
-	if h.session, err = h.openSession(ctx); err != nil {
+	h.join()
+	if err := h.owners.Join(ctx); err != nil {
 		h.closeNetwork()
 		return nil, err
 	}
@@ -164,40 +121,48 @@ func open(ctx context.Context, opts Options) (*Hub, error) {
 	if created {
 		verb = "task hub created"
 	}
-	opts.Log.Info(verb, "hub", opts.Name, "id", m.ID, "partitions", len(h.parts), "session", h.session.ID(), "address", h.opts.About.Address)
+	h.opts.Log.Info(verb, "id", m.ID, "partitions", h.ranges.Len(), "session", h.Session(), "address", h.Address())
+	h.owners.Start()
 	return h, nil
 }
 
-func (h *Hub) closeNetwork() {
-	if h.net != nil {
-		h.net.Close()
-	}
+// join makes the rooms and shows them each other.
+func (h *Hub) join() {
+	o := &h.opts
+	h.owners = ownership.New(ownership.Config{
+		Hub: h.id, Partitions: h.ranges.Len(), About: o.About, Dead: o.Dead, Sessions: h.sessions(),
+		Lease: lease.Config{Register: h.register(), Sched: o.Sched, Prefix: layout.SessionPrefix, Lease: o.Lease},
+		Sched: o.Sched, Network: h.net, HibernateAfter: o.HibernateAfter, Bucket: h.bucket, Open: h.openPartition,
+		Offer:    func(hello *transport.Hello) { h.places.Offer(hello) },
+		Requests: func() (begun, ended uint64) { return h.router.Requests() },
+		Log:      o.Log,
+	})
+	h.places = placement.New(placement.Config{
+		Hub: h.id, Address: o.About.Address, Lease: o.Lease, Exec: o.Exec, Sched: o.Sched, Network: h.net, Hosts: h.owners, Log: o.Log,
+	})
+	h.router = routing.New(routing.Config{Hub: h.id, Partitions: h.ranges.Len(), Owners: h.owners, Network: h.net, Sched: o.Sched})
 }
 
-// Partitions is the number of partitions that the hub was created with.
-func (h *Hub) Partitions() int { return len(h.parts) }
-
-// Session is the id of the session under which this host takes part at the moment.
-func (h *Hub) Session() string { return h.sessionID() }
-
-// Address is where the other hosts of the hub reach this one; "" without a network.
-func (h *Hub) Address() string { return h.opts.About.Address }
-
-// Info says what this host does with each partition.
-func (h *Hub) Info() []PartitionInfo {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	info := make([]PartitionInfo, len(h.parts))
-	for n, s := range h.parts {
-		info[n] = PartitionInfo{Partition: n, State: s.state, Epoch: s.epoch, Owner: s.owner, Address: s.address, Detail: s.detail}
-		if s.resting {
-			info[n].Owner = ""
-		}
-		if s.part != nil {
-			info[n].Epoch = s.part.Epoch()
-		}
+// openPartition is called by ownership, which serves what it returns.
+func (h *Hub) openPartition(ctx context.Context, s *lease.Session, n int, ended string) (*partition.Partition, ownership.Executor, error) {
+	as := h.places.Open(n)
+	p, err := partition.Open(ctx, partition.Config{
+		Bucket: h.bucket(n), Settings: h.opts.Settings, Partitions: h.ranges.Len(), Place: h.ranges.Of, Session: s,
+		Opener: h.opts.Opener, Exec: as, Post: h.router, Late: h.places.Late(), Log: h.opts.Log,
+	}, ended)
+	if err != nil {
+		as.Close()
+		return nil, nil, err
 	}
-	return info
+	as.Serving(p)
+	// The right code may have been put back while nobody served the partition.
+	p.Do(reconsider, func(error) {})
+	return p, as, nil
+}
+
+// bucket is what is stored of partition n.
+func (h *Hub) bucket(n int) partition.Bucket {
+	return partition.Bucket{Hub: h.id, N: n, Prefix: layout.PartitionPrefix, Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched}
 }
 
 func (h *Hub) register() lease.Register {
@@ -207,119 +172,46 @@ func (h *Hub) register() lease.Register {
 	return h.opts.Store
 }
 
-func (h *Hub) openSession(ctx context.Context) (*lease.Session, error) {
-	return lease.Open(ctx, h.leaseConfig(), h.opts.About)
-}
-
-func (h *Hub) leaseConfig() lease.Config {
-	return lease.Config{Register: h.register(), Sched: h.opts.Sched, Prefix: layout.SessionPrefix, Lease: h.opts.Lease}
-}
-
-// endedSessionsKept is how long the object of a session that has ended stays, for people
-// who want to know who was there.
-const endedSessionsKept = 24 * time.Hour
-
-// sweepSessions removes the objects of sessions that ended long ago. The session that a
-// root still names counts as ended once its object is gone.
-func (h *Hub) sweepSessions() {
+// sessions lists and deletes sessions; nil if they stand in a table, which can do neither.
+func (h *Hub) sessions() storage.Store {
 	if h.opts.Register != nil {
-		return // a table is not listed
+		return nil
 	}
-	if err := lease.Sweep(h.ctx, h.opts.Store, layout.SessionPrefix, endedSessionsKept); err != nil && h.ctx.Err() == nil {
-		h.opts.Log.Warn("ended sessions are not swept", "hub", h.opts.Name, "error", err)
-	}
+	return h.opts.Store
 }
 
-// run owns partitions under one session after another: a host that was evicted while
-// it was frozen drops everything and joins again.
-func (h *Hub) run(session *lease.Session) {
-	defer h.ended.Fire()
-	asleep := false
-	for {
-		h.mu.Lock()
-		h.session = session
-		h.mu.Unlock()
-		asleep = h.own(session, asleep)
-		if asleep {
-			h.slumber()
-		}
-		// A hub that stops closes its session, and must not join again for it.
-		if h.ctx.Err() != nil || h.isStopping() {
-			h.all(cluster.Stopped)
-			return
-		}
-		if !asleep {
-			h.opts.Log.Warn("session lost, joining again", "hub", h.opts.Name, "session", session.ID())
-		}
-		slept := session
-		for {
-			next, err := h.openSession(h.ctx)
-			if err == nil {
-				session = next
-				break
-			}
-			if h.ctx.Err() != nil {
-				return
-			}
-			_ = h.opts.Sched.Sleep(h.ctx, time.Second)
-		}
-		if asleep {
-			h.opts.Sched.Go(func() { h.forgetSession(slept) })
-		}
+func (h *Hub) closeNetwork() {
+	if h.net != nil {
+		h.net.Close()
 	}
 }
 
-func (h *Hub) partitionConfig(session *lease.Session, n int) partition.Config {
-	return partition.Config{
-		Bucket: h.bucket(n), Settings: h.opts.Settings, Partitions: len(h.parts), Place: h.ranges.Of, Session: session,
-		Opener: h.opts.Opener, Exec: h.opts.Exec, Post: h.router, Late: &h.late, Log: h.opts.Log,
+// Reconsider is called when the executor's set of functions has changed: other hosts are
+// told, and instances go on that were held because their code did not fit their history.
+func (h *Hub) Reconsider() {
+	h.owners.Wake()
+	h.owners.Replan()
+	h.places.Rebalance()
+	for _, p := range h.owners.Served() {
+		p.Do(reconsider, func(error) {})
 	}
 }
 
-// bucket is what is stored of partition n.
-func (h *Hub) bucket(n int) partition.Bucket {
-	return partition.Bucket{Hub: h.id, N: n, Prefix: layout.PartitionPrefix, Store: h.opts.Store, Register: h.register(), Sched: h.opts.Sched}
-}
+func reconsider(c *core.Core, now int64) { c.Reconsider(now) }
 
-func (h *Hub) isStopping() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.stopping
-}
+// Quiesce begins to stop the hub: from now on no work is handed out and no request taken.
+// The executor can then give back what it has not begun, so that Stop need not wait for it.
+func (h *Hub) Quiesce() { h.owners.Quiesce() }
 
 // Stop commits what is there, takes checkpoints, hands the partitions over to other hosts
 // or releases them, and closes the session, so that whoever comes next starts without
 // waiting and without replaying. When ctx ends first the partitions are abandoned: nothing
 // is lost, but others wait for the lease. It may be called more than once.
 func (h *Hub) Stop(ctx context.Context) error {
-	h.mu.Lock()
-	again := h.stopping
-	h.stopping = true
-	session, dozing := h.session, h.sleep.dozing
-	h.mu.Unlock()
-	if again {
-		return h.ended.Wait(ctx)
-	}
-	if dozing != nil {
-		h.wake()
-		_ = dozing.Wait(ctx) // the partitions are being released already
-	}
-	err := h.handAllOver(ctx)
-	if err == nil {
-		err = session.Close(ctx)
-	}
-	h.cancel(ErrStopped)
-	for _, p := range h.serving() {
-		p.Abandon(ErrStopped)
-	}
-	h.wake()
-	err = errors.Join(err, h.ended.Wait(ctx))
-	h.runner.abandon()
-	h.closeNetwork()
-	h.mu.Lock()
-	session = h.session
-	h.mu.Unlock()
-	// Again, for one that was not closed in good order: a session that is renewed as long
-	// as the process lives would keep every other host waiting.
-	return errors.Join(err, session.Close(ctx))
+	err := h.owners.Stop(ctx)
+	h.stopped.Do(func() {
+		h.places.Abandon()
+		h.closeNetwork()
+	})
+	return err
 }

@@ -191,7 +191,7 @@ func TestWaitOverAPartitionRestart(t *testing.T) {
 			answers <- i
 		}()
 		synctest.Wait()
-		h.serving()[0].Abandon(errors.New("a bug"))
+		h.owners.Served()[0].Abandon(errors.New("a bug"))
 		synctest.Wait()
 		awaitState(t, h, 0, cluster.Serving)
 		if e := h.Info()[0].Epoch; e != 2 {
@@ -213,7 +213,7 @@ func TestRequestsThatWereNotBegunAreAskedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		h := host(t, b, running(nothing))
 		h.begin(t, "a")
-		p := h.serving()[0]
+		p := h.owners.Served()[0]
 		began, goOn := make(chan bool), make(chan bool)
 		p.Do(func(*core.Core, int64) { began <- true; <-goOn }, func(err error) { t.Error(err) })
 		<-began

@@ -126,8 +126,8 @@ func tryOpen(t *testing.T, b *bucket, change ...func(*Options)) (*hubHost, error
 		ended, cancel := context.WithCancel(context.Background())
 		cancel()
 		net.SetOutage(false)
-		_ = h.Stop(ended)                      // as far as it is not stopped yet
-		_ = h.ended.Wait(context.Background()) // the bubble ends with all that runs in it
+		_ = h.Stop(ended)                // as far as it is not stopped yet
+		_ = h.Stop(context.Background()) // the bubble ends with all that runs in it
 		synctest.Wait()
 	})
 	return &hubHost{Hub: h, net: net}, nil

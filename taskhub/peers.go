@@ -13,18 +13,15 @@ var _ transport.Handler = peers{}
 
 // Call implements transport.Handler.
 func (p peers) Call(ctx context.Context, r *transport.Request) *transport.Response {
-	h := p.h
 	switch {
-	case r.Hub != h.id:
+	case r.Hub != p.h.id:
 		return &transport.Response{Code: transport.Code_INVALID_ARGUMENT, Text: "this host is of another task hub"}
 	case r.GetMove() != nil:
-		return h.give(ctx, r.GetMove())
-	case r.GetCheck() != nil:
-		return h.runner.check(r.GetCheck())
-	case r.GetRoll() != nil:
-		return h.roll(r.GetRoll())
+		return p.h.owners.Grant(ctx, r.GetMove())
+	case r.GetCheck() != nil, r.GetRoll() != nil:
+		return p.h.places.Answer(r)
 	}
-	return h.router.Answer(ctx, r)
+	return p.h.router.Answer(ctx, r)
 }
 
 // Post implements transport.Handler.
@@ -35,19 +32,23 @@ func (p peers) Post(post *transport.Post) {
 	}
 	switch w := post.What.(type) {
 	case *transport.Post_Hello:
-		h.heard(w.Hello)
+		changed := h.places.Heartbeat(w.Hello)
+		h.owners.Heartbeat(w.Hello)
+		if changed {
+			h.places.Rebalance()
+		}
 	case *transport.Post_Messages:
 		h.router.Messages(w.Messages)
 	case *transport.Post_Receipt:
 		h.router.Receipt(w.Receipt)
 	case *transport.Post_Work:
-		h.runner.work(w.Work)
+		h.places.Work(w.Work)
 	case *transport.Post_Done:
-		h.done(w.Done)
+		h.places.Done(w.Done)
 	case *transport.Post_Taken:
-		h.taken(w.Taken)
+		h.places.Taken(w.Taken)
 	}
 }
 
 // Lost implements transport.Handler.
-func (p peers) Lost(address string) { p.h.lost(address) }
+func (p peers) Lost(address string) { p.h.owners.Disconnected(address) }

@@ -65,7 +65,7 @@ func (h *Hub) History(ctx context.Context, id string) ([]*history.HistoryEvent, 
 // List implements Client. Pages go through the partitions one after another, each in
 // the order of creation.
 func (h *Hub) List(ctx context.Context, q Query) (Page, error) {
-	n, after, err := parseToken(q.Token, len(h.parts))
+	n, after, err := parseToken(q.Token, h.ranges.Len())
 	if err != nil {
 		return Page{}, err
 	}
@@ -75,7 +75,7 @@ func (h *Hub) List(ctx context.Context, q Query) (Page, error) {
 	}
 	var page Page
 	bytes := 0
-	for ; n < len(h.parts); n, after = n+1, 0 {
+	for ; n < h.ranges.Len(); n, after = n+1, 0 {
 		a, err := h.router.Ask(ctx, n, &transport.Request{Op: &transport.Request_List{
 			List: toQuery(&q, top-len(page.Instances), after),
 		}})
@@ -87,7 +87,7 @@ func (h *Hub) List(ctx context.Context, q Query) (Page, error) {
 			bytes += routing.PayloadBytes(i)
 		}
 		// A page that is full goes on in the next partition only if there is something.
-		if a.More || bytes > routing.MaxPageBytes && n+1 < len(h.parts) {
+		if a.More || bytes > routing.MaxPageBytes && n+1 < h.ranges.Len() {
 			page.Token = strconv.Itoa(n) + "." + strconv.FormatUint(a.After, 10)
 			break
 		}
@@ -117,7 +117,7 @@ func parseToken(token string, partitions int) (n int, after uint64, err error) {
 // PurgeBy implements Client.
 func (h *Hub) PurgeBy(ctx context.Context, q Query) (int, error) {
 	purged := 0
-	for n := range h.parts {
+	for n := range h.ranges.Len() {
 		for after, more := uint64(0), true; more; {
 			a, err := h.router.Ask(ctx, n, &transport.Request{Op: &transport.Request_PurgeSome{
 				PurgeSome: &transport.Purge{Query: toQuery(&q, 0, after)},

@@ -67,7 +67,7 @@ func (h *Hub) Wait(ctx context.Context, id string) (*Instance, error) {
 		switch {
 		case err == nil:
 			return h.Get(ctx, id, GetOptions{Payloads: true})
-		case ctx.Err() != nil || !errors.Is(err, ErrUnavailable) || h.isStopping():
+		case ctx.Err() != nil || !errors.Is(err, ErrUnavailable) || h.owners.Stopping():
 			return nil, err
 		}
 	}

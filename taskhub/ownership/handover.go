@@ -34,7 +34,7 @@ func (m *Manager) Grant(ctx context.Context, r *transport.Move) *transport.Respo
 	c := m.view.Meet(m.cfg.Sched.Mono(), to)
 	m.mu.Unlock()
 	m.apply(c)
-	err := m.handOver(ctx, n, to)
+	err := m.HandOver(ctx, n, to)
 	m.mu.Lock()
 	m.moving = false
 	m.mu.Unlock()
@@ -44,10 +44,11 @@ func (m *Manager) Grant(ctx context.Context, r *transport.Move) *transport.Respo
 	return &transport.Response{Moved: uint32(n)}
 }
 
-// handOver moves partition n in order: a checkpoint while it still serves, then no more
+// HandOver moves partition n to another host, in order: a checkpoint while it still serves, then no more
 // intake, the last commit, a small checkpoint, the root released; and its successor is told.
-// Requests that come meanwhile wait, here or at the host that forwards them.
-func (m *Manager) handOver(ctx context.Context, n int, to cluster.Peer) error {
+// Requests that come meanwhile wait, here or at the host that forwards them. An error means
+// that the partition is opened here again.
+func (m *Manager) HandOver(ctx context.Context, n int, to cluster.Peer) error {
 	m.mu.Lock()
 	s := m.slots[n]
 	if s.part == nil {
@@ -104,7 +105,7 @@ func (m *Manager) handAllOver(ctx context.Context) error {
 		}
 		stops.Go(func() {
 			if to[n] != (cluster.Peer{}) {
-				errs[n] = m.handOver(ctx, n, to[n])
+				errs[n] = m.HandOver(ctx, n, to[n])
 				return
 			}
 			p.Quiesce(alonePatience)

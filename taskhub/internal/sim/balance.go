@@ -95,7 +95,7 @@ func (c *Cluster) division() (shares string, even bool) {
 		serves := 0
 		shares += s.host.name + ":"
 		for _, p := range s.hub.Info() {
-			if p.State == taskhub.Asleep {
+			if p.State == taskhub.Dormant {
 				return "", false // it is about to
 			}
 			if p.State == cluster.Serving {

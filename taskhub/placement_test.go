@@ -3,6 +3,7 @@ package taskhub
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -184,7 +185,7 @@ func TestFunctionsElsewhereAreKnown(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		second := newCrew(theHello)
 		hosts, _ := teamOf(t, b, newCrew(), second, newCrew(theSay, work.Function{Kind: work.Orchestrator, Name: "HELLO"}))
-		if got := hosts[0].Elsewhere(); len(got) != 2 || folded(got[0]) != folded(theHello) || got[1] != theSay {
+		if got := hosts[0].Elsewhere(); len(got) != 2 || !strings.EqualFold(got[0].Name, theHello.Name) || got[1] != theSay {
 			t.Errorf("elsewhere are %v", got)
 		}
 		second.has = append(second.has, work.Function{Kind: work.Orchestrator, Name: "New"})
@@ -274,7 +275,7 @@ func TestMovesLeaveRunningActivitiesAlone(t *testing.T) {
 				for len(began()) == 0 {
 					time.Sleep(time.Millisecond)
 				}
-				if err := hosts[0].handOver(t.Context(), 0, load{session: hosts[1].sessionID(), address: "host1"}); err != nil {
+				if err := hosts[0].owners.HandOver(t.Context(), 0, cluster.Peer{Session: hosts[1].Session(), Address: "host1"}); err != nil {
 					t.Fatal(err)
 				}
 				if tt.early {
@@ -293,11 +294,10 @@ func TestMovesLeaveRunningActivitiesAlone(t *testing.T) {
 					t.Errorf("%d activities were begun, want 3", n)
 				}
 				for n, h := range hosts {
-					h.runner.mu.Lock()
-					if left := len(h.runner.running); left > 0 {
-						t.Errorf("host %d still runs %d items", n, left)
+					left := h.places.Answer(&transport.Request{Op: &transport.Request_Roll{Roll: &transport.Roll{Epoch: 1 << 20}}})
+					if len(left.Tasks) > 0 {
+						t.Errorf("host %d still runs, or keeps, %v", n, left.Tasks)
 					}
-					h.runner.mu.Unlock()
 				}
 			})
 		})
@@ -397,59 +397,10 @@ func TestLostAndRepeatedMessages(t *testing.T) {
 	})
 }
 
-// An owner that has been fenced and does not know it asks once more for what has gone on
-// for the new owner: that changes nothing.
-func TestFormerOwnersAreNotServed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bucket) {
-		board, crew := newSwitchboard(), newCrew(theSay)
-		crew.held = make(chan struct{})
-		h := host(t, b, board.at("host0"), never, crew.works)
-		in := "0"
-		call := func(epoch uint64) {
-			h.runner.work(&transport.Work{Owner: "elsewhere", Items: []*transport.Item{toItem(work.NewActivity(work.Item{
-				Token: work.Token{Epoch: epoch, Serial: 1}, Task: work.Task{Instance: "i"}, Name: "Say",
-			}, work.Activity{Input: &in}))}})
-		}
-		call(4)
-		call(5) // the new owner takes it over
-		call(4)
-		close(crew.held)
-		time.Sleep(time.Second)
-		if began, _ := crew.calls(); len(began) != 1 {
-			t.Errorf("it was begun %d times", len(began))
-		}
-		h.runner.mu.Lock()
-		defer h.runner.mu.Unlock()
-		if g := h.runner.items[work.Token{Epoch: 5, Serial: 1}]; g == nil || !g.finished() || len(h.runner.items) != 1 {
-			t.Errorf("the new owner's call is %+v of %d", g, len(h.runner.items))
-		}
-	})
-}
-
-func TestRunnerKeepsResultsWithinBounds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bucket) {
-		h := host(t, b)
-		big := string(make([]byte, maxKept/4))
-		for n := range 6 {
-			t := work.Token{Epoch: 1, Serial: uint64(n)}
-			h.runner.keep(work.Task{Instance: fmt.Sprint("i", n)}, work.ActivityDone(t, work.ActivityResult{Result: &big}))
-		}
-		if tasks := h.runner.tasks(0, 2); len(tasks) != 3 || tasks[0].Instance != "i3" {
-			t.Errorf("kept are %v", tasks)
-		}
-		time.Sleep(keptFor)
-		if tasks := h.runner.tasks(0, 2); len(tasks) != 0 || h.runner.bytes != 0 {
-			t.Errorf("after %v kept are %v, %d bytes", keptFor, tasks, h.runner.bytes)
-		}
-	})
-}
-
 // hears counts the other hosts that h hears.
 func hears(h *Hub) (n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, m := range h.members {
-		if h.audible(m) {
+	for _, x := range h.owners.Hosts() {
+		if x.Alive {
 			n++
 		}
 	}

@@ -149,12 +149,10 @@ func TestSessionLostWhileFallingAsleep(t *testing.T) {
 			if hub == nil {
 				return ""
 			}
-			hub.mu.Lock()
-			defer hub.mu.Unlock()
-			if hub.sleep.dozing == nil {
+			if !hibernates(hub.Hub) {
 				return ""
 			}
-			return hub.session.ID()
+			return hub.Session()
 		}}
 		hub = host(t, b, partitions(4), newSwitchboard().at("a"), func(o *Options) {
 			e.Store = o.Store

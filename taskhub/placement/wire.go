@@ -1,4 +1,4 @@
-package taskhub
+package placement
 
 import (
 	"github.com/durafunc/durafunc/taskhub/transport"
