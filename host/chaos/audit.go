@@ -5,13 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/durafunc/durafunc/host/hosttest"
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // auditor reads everything twice from different hosts when all is quiet, and compares it
@@ -27,7 +28,6 @@ const (
 	answerWithin = time.Minute
 	settleWithin = 3 * time.Minute
 	pageSize     = 1000
-	tokenHeader  = "x-ms-continuation-token"
 )
 
 // run returns how many instances it has read.
@@ -75,7 +75,7 @@ func (a *auditor) serving(ctx context.Context, not *node) (*node, error) {
 	defer cancel()
 	for {
 		for _, n := range a.fleet.nodes {
-			if n != not && a.list(ctx, n, new(string), func(*hosttest.Status) {}) == nil {
+			if n != not && lists(ctx, n) {
 				a.rec.sayf("audit: host %d answers", n.n)
 				return n, nil
 			}
@@ -86,18 +86,28 @@ func (a *auditor) serving(ctx context.Context, not *node) (*node, error) {
 	}
 }
 
-// get asks one host, again while it is unavailable.
-func get(ctx context.Context, n *node, path string) (*reply, error) {
+// readWhole reads an instance with its history from one host, again while it is unavailable:
+// what the host answers, byte for byte, and nil when there is no such instance.
+func readWhole(ctx context.Context, n *node, id string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	read := api.Request{Method: http.MethodGet, Path: api.InstancePath(id) + "?showHistory=true&showHistoryOutput=true"}
 	for {
-		r := &reply{}
-		err := r.attempt(ctx, http.MethodGet, n.url+path, nil, nil)
-		if err == nil && r.code != http.StatusServiceUnavailable {
-			return r, nil
+		answer, err := apiOf(n.url).Do(ctx, read)
+		switch {
+		case err != nil:
+		case answer.Code == http.StatusOK, answer.Code == http.StatusAccepted:
+			return answer.Body, nil
+		case answer.Code == http.StatusNotFound:
+			return nil, nil
+		default:
+			err = fmt.Errorf("%d %s", answer.Code, clip(answer.Body))
+			if answer.Code != http.StatusServiceUnavailable {
+				return nil, fmt.Errorf("host %d: %w", n.n, err)
+			}
 		}
 		if !pause(ctx, retryPause) {
-			return nil, fmt.Errorf("host %d, %s: %d %s %w", n.n, path, r.code, clip(r.body), orNone(err))
+			return nil, fmt.Errorf("host %d: %w", n.n, err)
 		}
 	}
 }
@@ -112,16 +122,13 @@ func (a *auditor) readAll(ctx context.Context, n *node, instances []*instance) m
 	for range auditReaders {
 		all.Go(func() {
 			for i := range next {
-				r, err := get(ctx, n, hosttest.InstancePath(i.ID)+"?showHistory=true&showHistoryOutput=true")
+				body, err := readWhole(ctx, n, i.ID)
 				switch {
 				case err != nil:
 					a.rec.problem("unreadable", "%s: %v", i.ID, err)
-				case r.code == http.StatusNotFound:
-				case r.code != http.StatusOK && r.code != http.StatusAccepted:
-					a.rec.problem("unreadable", "%s: host %d: %d %s", i.ID, n.n, r.code, clip(r.body))
-				default:
+				case body != nil:
 					mu.Lock()
-					out[i.ID] = r.body
+					out[i.ID] = body
 					mu.Unlock()
 				}
 			}
@@ -143,8 +150,8 @@ func (a *auditor) settled(ctx context.Context, n *node, instances []*instance) m
 	for {
 		maps.Copy(out, a.readAll(context.WithoutCancel(ctx), n, instances))
 		instances = slices.DeleteFunc(slices.Clone(instances), func(i *instance) bool {
-			s := &hosttest.Status{}
-			return out[i.ID] == nil || json.Unmarshal(out[i.ID], s) != nil || s.Terminal() || i.left()
+			s := &api.Instance{}
+			return out[i.ID] == nil || json.Unmarshal(out[i.ID], s) != nil || s.Status.Terminal() || i.left()
 		})
 		if len(instances) == 0 || !pause(ctx, time.Second) {
 			return out
@@ -163,24 +170,19 @@ func (a *auditor) listed(ctx context.Context, n *node, instances []*instance) er
 		}
 	}
 	times := map[string]int{}
-	for token := new(string); ; {
-		err := a.list(ctx, n, token, func(s *hosttest.Status) {
-			times[s.InstanceID]++
-			want, child := children[s.InstanceID]
-			switch {
-			case !child && known[s.InstanceID] == nil:
-				a.rec.problem("instance from nowhere", "%s %s is listed, and nobody started it", s.Name, s.InstanceID)
-			case child && want == "" && s.RuntimeStatus != "Failed", child && want != "" && s.RuntimeStatus != "Completed":
-				a.rec.problem("wrong end", "sub-orchestration %s ended as %s, want %q", s.InstanceID, s.RuntimeStatus, want)
-			case child && want != "" && !sameJSON(want, s.Output):
-				a.rec.problem("wrong output", "sub-orchestration %s has %s, want %s", s.InstanceID, clip(s.Output), want)
-			}
-		})
+	for in, err := range list(ctx, n) {
 		if err != nil {
 			return err
 		}
-		if *token == "" {
-			break
+		times[in.ID]++
+		want, child := children[in.ID]
+		switch {
+		case !child && known[in.ID] == nil:
+			a.rec.problem("instance from nowhere", "%s %s is listed, and nobody started it", in.Name, in.ID)
+		case child && want == "" && in.Status != api.StatusFailed, child && want != "" && in.Status != api.StatusCompleted:
+			a.rec.problem("wrong end", "sub-orchestration %s ended as %s, want %q", in.ID, in.Status, want)
+		case child && want != "" && !sameJSON(want, in.Output):
+			a.rec.problem("wrong output", "sub-orchestration %s has %s, want %s", in.ID, clip(in.Output), want)
 		}
 	}
 	for id, count := range times {
@@ -204,26 +206,18 @@ func (a *auditor) listed(ctx context.Context, n *node, instances []*instance) er
 	return nil
 }
 
-// list reads the page of a host's listing that token names, and leaves the next one's.
-func (a *auditor) list(ctx context.Context, n *node, token *string, each func(*hosttest.Status)) error {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	r := &reply{}
-	path := fmt.Sprintf("%s/instances?showInput=false&top=%d", hosttest.API, pageSize)
-	err := r.attempt(ctx, http.MethodGet, n.url+path, nil, map[string]string{tokenHeader: *token})
-	if err == nil && r.code != http.StatusOK {
-		err = fmt.Errorf("%d %s", r.code, clip(r.body))
+// list is a host's listing of all instances.
+func list(ctx context.Context, n *node) iter.Seq2[*api.Instance, error] {
+	return apiOf(n.url).List(ctx, api.Query{PageSize: pageSize})
+}
+
+// lists reports whether a host lists all instances: it, or whom it asks, answers for
+// every partition.
+func lists(ctx context.Context, n *node) bool {
+	for _, err := range list(ctx, n) {
+		if err != nil {
+			return false
+		}
 	}
-	var page []*hosttest.Status
-	if err == nil {
-		err = json.Unmarshal(r.body, &page)
-	}
-	if err != nil {
-		return fmt.Errorf("host %d lists: %w", n.n, err)
-	}
-	for _, s := range page {
-		each(s)
-	}
-	*token = r.header.Get(tokenHeader)
-	return nil
+	return true
 }

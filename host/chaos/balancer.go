@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // How long a host that does not answer is left alone; longer each time.
@@ -21,7 +23,7 @@ type balancer struct {
 }
 
 type backend struct {
-	url   string
+	api   *api.Client
 	until time.Time     // it is left alone
 	avoid time.Duration // for so long at the next failure; 0: it answers
 	since time.Time     // of its last failure
@@ -30,12 +32,12 @@ type backend struct {
 func newBalancer(f *fleet) *balancer {
 	b := &balancer{}
 	for _, n := range f.nodes {
-		b.hosts = append(b.hosts, backend{url: n.url})
+		b.hosts = append(b.hosts, backend{api: apiOf(n.url)})
 	}
 	return b
 }
 
-func (b *balancer) url(host int) string { return b.hosts[host].url } // never written again
+func (b *balancer) api(host int) *api.Client { return b.hosts[host].api } // never written again
 
 // choose picks a host at random among those that answer, or else the one that is to be
 // tried again first.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/host/chaos/workload"
-	"github.com/durafunc/durafunc/host/hosttest"
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // left says that nobody let the instance end, since nobody knew that it is there.
@@ -20,22 +20,22 @@ func (a *auditor) check(i *instance, body []byte) {
 		}
 		return
 	}
-	s := &hosttest.Status{}
+	s := &api.Instance{}
 	if err := json.Unmarshal(body, s); err != nil {
 		a.rec.problem("unreadable", "%s: %v: %s", i.ID, err, clip(body))
 		return
 	}
 	i.seen(a.rec, s)
 	switch {
-	case !s.Terminal() && i.left():
+	case !s.Status.Terminal() && i.left():
 		return
-	case !s.Terminal():
-		a.rec.problem("stuck", "%s %s is %s after all has been quiet: %s", i.Name, i.ID, s.RuntimeStatus, clip(body))
+	case !s.Status.Terminal():
+		a.rec.problem("stuck", "%s %s is %s after all has been quiet: %s", i.Name, i.ID, s.Status, clip(body))
 		return
-	case s.RuntimeStatus == "Terminated" && i.killed:
+	case s.Status == api.StatusTerminated && i.killed:
 		return
-	case s.RuntimeStatus != "Completed":
-		a.rec.problem("wrong end", "%s %s ended as %s: %s", i.Name, i.ID, s.RuntimeStatus, clip(s.Output))
+	case s.Status != api.StatusCompleted:
+		a.rec.problem("wrong end", "%s %s ended as %s: %s", i.Name, i.ID, s.Status, clip(s.Output))
 		return
 	}
 	switch {
@@ -58,7 +58,7 @@ func sameJSON(want string, got json.RawMessage) bool {
 
 // checkHistory: one start, which comes first, one end, which comes last, and one outcome
 // for each activity.
-func (a *auditor) checkHistory(i *instance, s *hosttest.Status) {
+func (a *auditor) checkHistory(i *instance, s *api.Instance) {
 	starts, ends, tasks := 0, 0, 0
 	for n, e := range s.History {
 		switch e.EventType {
@@ -75,13 +75,21 @@ func (a *auditor) checkHistory(i *instance, s *hosttest.Status) {
 		}
 	}
 	if starts != 1 || ends != 1 || i.tasks >= 0 && tasks != i.tasks {
-		a.rec.problem("wrong history", "%s %s: %d starts, %d ends, outcomes of %d activities, want 1, 1, %d: %v", i.Name, i.ID, starts, ends, tasks, i.tasks, s.History)
+		a.rec.problem("wrong history", "%s %s: %d starts, %d ends, outcomes of %d activities, want 1, 1, %d: %v", i.Name, i.ID, starts, ends, tasks, i.tasks, typesOf(s.History))
 	}
+}
+
+func typesOf(events []api.Event) []string {
+	var types []string
+	for _, e := range events {
+		types = append(types, e.EventType)
+	}
+	return types
 }
 
 // checkCounter: every acknowledged message is there once, no message is there that was
 // not sent, and all that clients were shown on the way is a beginning of the end.
-func (a *auditor) checkCounter(i *instance, s *hosttest.Status) {
+func (a *auditor) checkCounter(i *instance, s *api.Instance) {
 	var out workload.Counter
 	if err := json.Unmarshal(s.Output, &out); err != nil {
 		a.rec.problem("wrong output", "%s: %v: %s", i.ID, err, clip(s.Output))

@@ -1,19 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"syscall"
 	"time"
 
 	"github.com/durafunc/durafunc/host/chaos/workload"
-	"github.com/durafunc/durafunc/host/hosttest"
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // A client's patience. A frozen host does not answer: an attempt ends early, and the
@@ -28,9 +26,6 @@ const (
 	mostHaste   = 80
 )
 
-// keyHeader names a request, so that a repetition has no second effect.
-const keyHeader = "Idempotency-Key"
-
 // client sends requests to whichever host answers, as one behind a load balancer would.
 // One goroutine uses it.
 type client struct {
@@ -38,7 +33,7 @@ type client struct {
 	rec *recorder
 	rng *rand.Rand
 	lb  *balancer
-	// keyed says that hosts honour keyHeader; without it a repeated request may have an
+	// keyed says that hosts honour request ids; without it a repeated request may have an
 	// effect for each attempt.
 	keyed bool
 	// hasty clients give up some requests before they can be answered, and repeat them
@@ -56,9 +51,7 @@ func (c *client) fork() *client {
 
 // reply is the answer to a request and how it came.
 type reply struct {
-	code     int
-	body     []byte
-	header   http.Header
+	err      error // nil: it was done; else what the host refuses, an *api.Error
 	host     int
 	attempts int
 	unclear  bool          // an earlier attempt may have been carried out
@@ -67,24 +60,29 @@ type reply struct {
 	got      time.Duration
 }
 
-// Connections are not kept: a request on a dying one could not be told from one that
-// the host has seen, and net/http would repeat it unasked.
+// apiOf asks one host, each time once. Connections are not kept: a request on a dying one
+// could not be told from one that the host has seen, and net/http would repeat it unasked.
+func apiOf(url string) *api.Client {
+	return api.New(url, api.Options{HTTP: httpClient, Timeout: attemptTimeout, RetryFor: -1})
+}
+
 var httpClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 
+// request is something to ask of a host.
+type request struct {
+	what    string // for people
+	changes bool   // it has a request id
+	do      func(context.Context, *api.Client) error
+}
+
 // send sends a request until a host answers it with anything but 503 or 500, or
-// opTimeout has passed.
-func (c *client) send(ctx context.Context, method, path string, body any) (*reply, error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
+// opTimeout has passed; the error means the latter.
+func (c *client) send(ctx context.Context, q request) (*reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	c.next++
-	key := fmt.Sprintf("%d-%d-%x", c.n, c.next, c.rng.Uint64())
-	headers := map[string]string{}
-	if method != http.MethodGet {
-		headers["Content-Type"], headers[keyHeader] = "application/json", key
+	if key := fmt.Sprintf("%d-%d-%x", c.n, c.next, c.rng.Uint64()); q.changes {
+		ctx = api.WithRequestID(ctx, key)
 	}
 	r := &reply{first: c.rec.now()}
 	for {
@@ -92,67 +90,41 @@ func (c *client) send(ctx context.Context, method, path string, body any) (*repl
 		r.host = c.lb.choose(c.rng)
 		r.sent = c.rec.now()
 		patience := attemptTimeout
-		left := c.hasty && c.keyed && method != http.MethodGet && r.attempts == 1 && c.rng.IntN(hastyOnceIn) == 0
+		left := c.hasty && c.keyed && q.changes && r.attempts == 1 && c.rng.IntN(hastyOnceIn) == 0
 		if left {
 			patience = c.between(leastHaste, mostHaste)
 		}
 		trial, done := context.WithTimeout(ctx, patience)
-		err := r.attempt(trial, method, c.lb.url(r.host)+path, text, headers)
+		r.err = q.do(trial, c.lb.api(r.host))
 		done()
 		r.got = c.rec.now()
-		if err == nil && r.code == http.StatusInternalServerError {
-			c.rec.note(fmt.Sprintf("500 to %s %s", method, path[:min(len(path), 44)]))
+		if errors.Is(r.err, api.ErrInternal) {
+			c.rec.note("500 to " + q.what)
 		}
-		if err == nil && r.code != http.StatusServiceUnavailable && r.code != http.StatusInternalServerError {
+		if tells(r.err) {
 			c.lb.answers(r.host)
 			return r, nil
 		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
+		if !errors.Is(r.err, syscall.ECONNREFUSED) {
 			r.unclear = true
 		}
 		if !left { // else it is not the host's fault
 			c.lb.fails(r.host, c.rec.began.Add(r.sent))
 		}
 		if !pause(ctx, retryPause) {
-			return r, fmt.Errorf("%s %s: no answer in %d attempts: %w; last: %d %s %w", method, path, r.attempts, context.Cause(ctx), r.code, clip(r.body), orNone(err))
+			return r, fmt.Errorf("%s: no answer in %d attempts: %w; last: %w", q.what, r.attempts, context.Cause(ctx), r.err)
 		}
 	}
 }
 
-func orNone(err error) error {
-	if err == nil {
-		return errors.New("(no error)")
+// tells reports whether the outcome of an attempt is a host's answer that says what came
+// of it: there is one, and it is neither 503 nor 500.
+func tells(err error) bool {
+	var answer *api.Error
+	if err != nil && !errors.As(err, &answer) {
+		return false
 	}
-	return err
-}
-
-func (r *reply) attempt(ctx context.Context, method, url string, body []byte, headers map[string]string) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	var reader io.Reader
-	if method != http.MethodGet {
-		reader = bytes.NewReader(body)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, url, reader)
-	if err != nil {
-		return err
-	}
-	for k, v := range headers {
-		if v != "" {
-			req.Header.Set(k, v)
-		}
-	}
-	r.code, r.body = 0, nil
-	resp, err := httpClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if r.body, err = io.ReadAll(resp.Body); err != nil {
-		return err
-	}
-	r.code, r.header = resp.StatusCode, resp.Header
-	return nil
+	return !errors.Is(err, api.ErrUnavailable) && !errors.Is(err, api.ErrInternal)
 }
 
 func clip(b []byte) string {
@@ -163,11 +135,26 @@ func clip(b []byte) string {
 	return string(b)
 }
 
+// refusals are answers that are no acknowledgement and yet tell something.
+type refusals map[error]string
+
+// endedOrAbsent are those to what is sent to an instance.
+var endedOrAbsent = refusals{api.ErrTerminal: gone, api.ErrNotFound: absent}
+
+func (f refusals) of(err error) string {
+	for refusal, result := range f {
+		if errors.Is(err, refusal) {
+			return result
+		}
+	}
+	return ""
+}
+
 // record adds an operation that changes something. A refusal after an attempt that may
 // have been carried out tells nothing when keys are not honoured.
-func (c *client) record(o op, r *reply, err error, refusals map[int]string) string {
+func (c *client) record(o op, r *reply, err error, f refusals) string {
 	o.Client, o.Host, o.Count, o.Attempts = c.n, r.host, -1, r.attempts
-	o.Call, o.Return, o.Result = int64(r.first), int64(r.got), refusals[r.code]
+	o.Call, o.Return, o.Result = int64(r.first), int64(r.got), f.of(r.err)
 	if o.Weight > 0 && !c.keyed {
 		o.Weight *= r.attempts
 	}
@@ -175,11 +162,11 @@ func (c *client) record(o op, r *reply, err error, refusals map[int]string) stri
 	case err != nil:
 		o.Return, o.Result = forever, unknown
 		c.rec.note("requests that were never answered")
-	case r.code == http.StatusAccepted:
+	case r.err == nil:
 		o.Result = accepted
 	case o.Result == "":
 		o.Return, o.Result = forever, unknown
-		c.rec.problem("unexpected answer", "%s of %s: %d %s", o.Kind, o.ID, r.code, clip(r.body))
+		c.rec.problem("unexpected answer", "%s of %s: %v", o.Kind, o.ID, r.err)
 	case r.unclear && !c.keyed:
 		o.Return, o.Result = forever, unknown
 	}
@@ -190,67 +177,73 @@ func (c *client) record(o op, r *reply, err error, refusals map[int]string) stri
 // start starts an orchestration and says what came of it: accepted or unknown.
 func (c *client) start(ctx context.Context, i *instance, input any) string {
 	c.rec.register(i)
-	r, err := c.send(ctx, http.MethodPost, hosttest.StartPath(i.Name, i.ID), input)
-	refusals := map[int]string{}
+	r, err := c.send(ctx, startOf(i, input))
+	f := refusals{}
 	if r.unclear && !c.keyed {
-		refusals[http.StatusConflict] = unknown // our own earlier attempt
+		f[api.ErrInstanceExists] = unknown // our own earlier attempt
 	}
-	result := c.record(op{Kind: opStart, ID: i.ID}, r, err, refusals)
+	result := c.record(op{Kind: opStart, ID: i.ID}, r, err, f)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.acked = result == accepted || err == nil && r.code == http.StatusConflict
+	i.acked = result == accepted || err == nil && errors.Is(r.err, api.ErrInstanceExists)
 	i.again = !c.keyed && r.attempts > 1
 	return result
+}
+
+func startOf(i *instance, input any) request {
+	return request{"start " + i.Name, true, func(ctx context.Context, a *api.Client) error {
+		_, err := a.Start(ctx, api.StartRequest{Name: i.Name, ID: i.ID, Input: input})
+		return err
+	}}
 }
 
 // raise raises an event. ends says that it lets the instance complete, weight how many
 // messages it adds to a counter.
 func (c *client) raise(ctx context.Context, id, event string, data any, ends bool, weight int) (result string, attempts int) {
-	r, err := c.send(ctx, http.MethodPost, hosttest.InstancePath(id, "raiseEvent", event), data)
-	refusals := map[int]string{http.StatusGone: gone, http.StatusNotFound: absent}
-	return c.record(op{Kind: opRaise, ID: id, Ends: ends, Weight: weight}, r, err, refusals), r.attempts
+	r, err := c.send(ctx, request{"raise " + event, true, func(ctx context.Context, a *api.Client) error {
+		return a.RaiseEvent(ctx, id, event, data)
+	}})
+	return c.record(op{Kind: opRaise, ID: id, Ends: ends, Weight: weight}, r, err, endedOrAbsent), r.attempts
 }
 
 // terminate terminates an instance.
 func (c *client) terminate(ctx context.Context, id string) string {
-	r, err := c.send(ctx, http.MethodPost, hosttest.InstancePath(id, "terminate")+"?reason=chaos", nil)
-	refusals := map[int]string{http.StatusGone: gone, http.StatusNotFound: absent}
-	return c.record(op{Kind: opTerminate, ID: id}, r, err, refusals)
+	r, err := c.send(ctx, request{"terminate", true, func(ctx context.Context, a *api.Client) error {
+		return a.Terminate(ctx, id, "chaos", false)
+	}})
+	return c.record(op{Kind: opTerminate, ID: id}, r, err, endedOrAbsent)
 }
 
 // read reads an instance; nil when there is none or no host answers.
-func (c *client) read(ctx context.Context, id string) *hosttest.Status {
-	r, err := c.send(ctx, http.MethodGet, readPath(id), nil)
+func (c *client) read(ctx context.Context, id string) *api.Instance {
+	var in *api.Instance
+	r, err := c.send(ctx, request{"read", false, func(ctx context.Context, a *api.Client) (err error) {
+		in, err = a.Get(ctx, id, api.GetOptions{})
+		return err
+	}})
 	if err != nil {
 		c.rec.note("reads that were never answered")
 		return nil // it has seen nothing
 	}
-	return c.saw(id, r)
+	return c.saw(id, in, r)
 }
 
-func readPath(id string) string { return hosttest.InstancePath(id) + "?showInput=false" }
-
 // saw records what the answer to a read of an instance shows; nil: there is none.
-func (c *client) saw(id string, r *reply) *hosttest.Status {
+func (c *client) saw(id string, in *api.Instance, r *reply) *api.Instance {
 	o := op{Client: c.n, Host: r.host, Kind: opRead, ID: id, Call: int64(r.sent), Return: int64(r.got), Count: -1, Attempts: r.attempts}
-	s := &hosttest.Status{}
 	switch {
-	case r.code == http.StatusNotFound:
-		o.Result, s = absent, nil
-	case r.code != http.StatusOK && r.code != http.StatusAccepted:
-		c.rec.problem("unexpected answer", "read of %s: %d %s", id, r.code, clip(r.body))
+	case errors.Is(r.err, api.ErrNotFound):
+		o.Result = absent
+	case r.err != nil:
+		c.rec.problem("unexpected answer", "read of %s: %v", id, r.err)
 		return nil
 	default:
-		if err := json.Unmarshal(r.body, s); err != nil {
-			c.rec.problem("unexpected answer", "read of %s: %v: %s", id, err, clip(r.body))
-			return nil
-		}
-		o.Result = s.RuntimeStatus
+		o.Result = string(in.Status)
 		var shown *workload.Shown
-		if err := json.Unmarshal(s.CustomStatus, &shown); err == nil && shown != nil {
+		if err := json.Unmarshal(in.CustomStatus, &shown); err == nil && shown != nil {
 			o.Count, o.Digest = shown.Count, shown.Digest
 		}
 	}
 	c.rec.add(o)
-	return s
+	return in
 }

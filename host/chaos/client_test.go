@@ -28,12 +28,15 @@ func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(h.answers) > 1 {
 		h.answers = h.answers[1:]
 	}
-	h.keys = append(h.keys, r.Header.Get(keyHeader))
+	h.keys = append(h.keys, r.Header.Get("Idempotency-Key"))
 	h.mu.Unlock()
 	if code == 0 {
 		panic(http.ErrAbortHandler)
 	}
 	w.WriteHeader(code)
+	if code == http.StatusConflict {
+		_, _ = io.WriteString(w, `{"ExceptionType":"InstanceAlreadyExists"}`)
+	}
 }
 
 // seen are the keys of the requests that came. The lock also orders them for the race
@@ -199,7 +202,7 @@ func TestHastyClientRepeatsUnderOneKey(t *testing.T) {
 	keys, release := make(chan string, 10), make(chan struct{})
 	var first atomic.Bool
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		keys <- r.Header.Get(keyHeader)
+		keys <- r.Header.Get("Idempotency-Key")
 		if first.CompareAndSwap(false, true) {
 			<-release
 		}

@@ -11,18 +11,18 @@ import (
 	"testing"
 
 	"github.com/durafunc/durafunc/host/chaos/workload"
-	"github.com/durafunc/durafunc/host/hosttest"
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // lister is a host that lists instances, two a page.
-func lister(t *testing.T, list []hosttest.Status) *node {
+func lister(t *testing.T, list []api.Instance) *node {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from := 0
-		_, _ = fmt.Sscan(r.Header.Get(tokenHeader), &from) // no token: from the beginning
+		_, _ = fmt.Sscan(r.Header.Get("x-ms-continuation-token"), &from) // no token: from the beginning
 		to := min(from+2, len(list))
 		if to < len(list) {
-			w.Header().Set(tokenHeader, fmt.Sprint(to))
+			w.Header().Set("x-ms-continuation-token", fmt.Sprint(to))
 		}
 		if err := json.NewEncoder(w).Encode(list[from:to]); err != nil {
 			t.Error(err)
@@ -38,31 +38,31 @@ func TestAuditOfTheListing(t *testing.T) {
 	addChildren(tree.children, in)
 	tree.children["t.9"] = "" // one that fails
 	maybe := &instance{ID: "maybe", Name: workload.SumName}
-	ok := func(id string) hosttest.Status {
-		s := hosttest.Status{InstanceID: id, RuntimeStatus: "Completed", Output: json.RawMessage(tree.children[id])}
+	ok := func(id string) api.Instance {
+		s := api.Instance{ID: id, Status: api.StatusCompleted, Output: json.RawMessage(tree.children[id])}
 		if tree.children[id] == "" {
 			s.Output = json.RawMessage("null")
 		}
 		return s
 	}
 	failed := ok("t.9")
-	failed.RuntimeStatus = "Failed"
+	failed.Status = api.StatusFailed
 	broken, wrong := ok("t.0"), ok("t.0")
-	broken.RuntimeStatus, wrong.Output = "Failed", json.RawMessage("{}")
+	broken.Status, wrong.Output = api.StatusFailed, json.RawMessage("{}")
 	tests := []struct {
 		name string
-		list []hosttest.Status
+		list []api.Instance
 		want string
 	}{
-		{"all are there", []hosttest.Status{ok("t"), ok("t.0"), ok("t.1"), failed}, ""},
-		{"one that may be there", []hosttest.Status{ok("t"), ok("t.0"), ok("t.1"), failed, ok("maybe")}, ""},
-		{"an instance is missing", []hosttest.Status{ok("t.0"), ok("t.1"), failed}, "not listed"},
-		{"a child is missing", []hosttest.Status{ok("t"), ok("t.0"), failed}, "not listed"},
-		{"twice", []hosttest.Status{ok("t"), ok("t.0"), ok("t.1"), failed, ok("t")}, "listed twice"},
-		{"a stranger", []hosttest.Status{ok("t"), ok("t.0"), ok("t.1"), failed, ok("who")}, "instance from nowhere"},
-		{"a child failed", []hosttest.Status{ok("t"), broken, ok("t.1"), failed}, "wrong end"},
-		{"a child that should fail has not", []hosttest.Status{ok("t"), ok("t.0"), ok("t.1"), ok("t.9")}, "wrong end"},
-		{"a child with another output", []hosttest.Status{ok("t"), wrong, ok("t.1"), failed}, "wrong output"},
+		{"all are there", []api.Instance{ok("t"), ok("t.0"), ok("t.1"), failed}, ""},
+		{"one that may be there", []api.Instance{ok("t"), ok("t.0"), ok("t.1"), failed, ok("maybe")}, ""},
+		{"an instance is missing", []api.Instance{ok("t.0"), ok("t.1"), failed}, "not listed"},
+		{"a child is missing", []api.Instance{ok("t"), ok("t.0"), failed}, "not listed"},
+		{"twice", []api.Instance{ok("t"), ok("t.0"), ok("t.1"), failed, ok("t")}, "listed twice"},
+		{"a stranger", []api.Instance{ok("t"), ok("t.0"), ok("t.1"), failed, ok("who")}, "instance from nowhere"},
+		{"a child failed", []api.Instance{ok("t"), broken, ok("t.1"), failed}, "wrong end"},
+		{"a child that should fail has not", []api.Instance{ok("t"), ok("t.0"), ok("t.1"), ok("t.9")}, "wrong end"},
+		{"a child with another output", []api.Instance{ok("t"), wrong, ok("t.1"), failed}, "wrong output"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/host/chaos/workload"
-	"github.com/durafunc/durafunc/host/hosttest"
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // instance is what clients know of an instance, and what the audit asks of it.
@@ -39,11 +39,11 @@ type message struct {
 }
 
 // seen compares what a client sees with what one saw when the instance had ended.
-func (i *instance) seen(rec *recorder, s *hosttest.Status) {
-	if !s.Terminal() {
+func (i *instance) seen(rec *recorder, s *api.Instance) {
+	if !s.Status.Terminal() {
 		return
 	}
-	now := s.RuntimeStatus + " " + string(s.Output)
+	now := string(s.Status) + " " + string(s.Output)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.terminal == "" {
@@ -83,9 +83,9 @@ func (c *client) await(ctx context.Context, i *instance) {
 	last := "never seen"
 	for {
 		if s := c.read(ctx, i.ID); s != nil {
-			last = s.RuntimeStatus + " " + clip(s.CustomStatus)
+			last = string(s.Status) + " " + clip(s.CustomStatus)
 			i.seen(c.rec, s)
-			if s.Terminal() {
+			if s.Status.Terminal() {
 				return
 			}
 		}
@@ -272,20 +272,20 @@ func keysHonoured(ctx context.Context, rec *recorder, lb *balancer) (bool, error
 	c := &client{n: prober, rec: rec, lb: lb, keyed: true, rng: rand.New(rand.NewPCG(1, 1))}
 	i := &instance{ID: "keys-gate", Name: workload.GateName, tasks: 0}
 	c.rec.register(i)
-	var codes []int
+	var again error
 	for range 2 {
 		c.next, c.rng = 0, rand.New(rand.NewPCG(1, 1))
-		r, err := c.send(ctx, "POST", hosttest.StartPath(i.Name, i.ID), nil)
+		r, err := c.send(ctx, startOf(i, nil))
 		if err != nil {
 			return false, err
 		}
-		codes = append(codes, r.code)
+		again = r.err
 	}
 	i.acked, i.killed = true, true
 	c.rec.add(op{Client: c.n, Kind: opStart, ID: i.ID, Call: 0, Return: int64(rec.now()), Result: accepted, Count: -1})
 	c.terminate(ctx, i.ID)
 	c.await(ctx, i)
-	return codes[1] == 202, nil
+	return again == nil, nil
 }
 
 func asJSON(v any) string {

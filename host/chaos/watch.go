@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"time"
+
+	api "github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // watchersPerHost look at every host all the time. Clients go where they are answered,
@@ -41,12 +42,11 @@ func (c *client) look(ctx context.Context, id string, host int) {
 	ctx, cancel := context.WithTimeout(ctx, c.between(leastPatience, mostPatience))
 	defer cancel()
 	r := &reply{host: host, attempts: 1, sent: c.rec.now()}
-	if err := r.attempt(ctx, http.MethodGet, c.lb.url(host)+readPath(id), nil, nil); err != nil {
-		return
-	}
+	var in *api.Instance
+	in, r.err = c.lb.api(host).Get(ctx, id, api.GetOptions{})
 	r.got = c.rec.now()
-	if r.code != http.StatusServiceUnavailable && r.code != http.StatusInternalServerError {
-		c.saw(id, r)
+	if tells(r.err) {
+		c.saw(id, in, r)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 	"github.com/durafunc/durafunc/taskhub/checked"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/partition"
@@ -107,7 +108,7 @@ func TestCorruptLogRecord(t *testing.T) {
 		h := r.Start(t)
 		untilParked(t, h, key)
 		for _, request := range []struct{ method, path string }{
-			{http.MethodGet, hosttest.InstancePath("a0")}, {http.MethodPost, hosttest.StartPath("Child", "new")},
+			{http.MethodGet, client.InstancePath("a0")}, {http.MethodPost, client.StartPath("Child", "new")},
 		} {
 			a, err := h.Do(t.Context(), request.method, request.path, nil)
 			must(t, err)

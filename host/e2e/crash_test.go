@@ -63,7 +63,7 @@ func newCrew(t *testing.T, plan crashPlan, rng *rand.Rand) *crew {
 	c := &crew{done: make(chan struct{})}
 	ctx, stop := context.WithTimeout(t.Context(), plan.deadline)
 	ctx, c.cancel = context.WithCancelCause(ctx)
-	client := hosttest.Client{Base: func() string {
+	through := hosttest.Client{Base: func() string {
 		if url := c.url.Load(); url != nil {
 			return *url
 		}
@@ -74,7 +74,7 @@ func newCrew(t *testing.T, plan crashPlan, rng *rand.Rand) *crew {
 	}
 	var atWork sync.WaitGroup
 	for n := range plan.orders {
-		o := newOrder(client, n, 1+rng.IntN(3))
+		o := newOrder(through, n, 1+rng.IntN(3))
 		c.count += 1 + o.devices
 		wave := c.waves[n*len(c.waves)/plan.orders]
 		atWork.Go(func() {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // smallDisk mounts a file system of a few MiB.
@@ -86,7 +87,7 @@ func TestFullDisk(t *testing.T) {
 	start := func(id string) {
 		c := h.Client
 		c.Header = http.Header{"Idempotency-Key": {id}} // sent twice
-		a, _, err := c.Persist(t.Context(), http.MethodPost, hosttest.StartPath("Chain", id), "3")
+		a, _, err := c.Persist(t.Context(), http.MethodPost, client.StartPath("Chain", id), "3")
 		if err != nil || a.Code != http.StatusAccepted {
 			t.Errorf("start of %s: %v %v", id, a, err)
 		}
@@ -111,7 +112,7 @@ func TestFullDisk(t *testing.T) {
 			c.Header = http.Header{"Idempotency-Key": {id}}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if a, err := c.Do(ctx, http.MethodPost, hosttest.StartPath("Chain", id), "3"); err == nil && a.Code == http.StatusAccepted {
+			if a, err := c.Do(ctx, http.MethodPost, client.StartPath("Chain", id), "3"); err == nil && a.Code == http.StatusAccepted {
 				t.Errorf("the start of %s is acknowledged on a full disk", id)
 			}
 		})

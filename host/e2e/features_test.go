@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // TestFeatures shows each feature of orchestrations once, through HTTP, on one host for
@@ -104,27 +105,27 @@ func terminate(t *testing.T, h *hosttest.Host) {
 	id := idFor(t)
 	h.StartInstance(t, "Child", id, "null")
 	h.UntilStatus(t, id, "Running")
-	h.Expect(t, http.StatusAccepted, http.MethodPost, hosttest.InstancePath(id, "terminate")+"?reason=enough", nil)
+	h.Expect(t, http.StatusAccepted, http.MethodPost, client.InstancePath(id, "terminate")+"?reason=enough", nil)
 	if s := h.UntilStatus(t, id, "Terminated"); string(s.Output) != `"enough"` {
 		t.Errorf("output is %s, want the reason", s.Output)
 	}
-	h.Expect(t, http.StatusGone, http.MethodPost, hosttest.InstancePath(id, "raiseEvent", "Go"), `"late"`)
-	h.Expect(t, http.StatusGone, http.MethodPost, hosttest.InstancePath(id, "terminate"), nil)
+	h.Expect(t, http.StatusGone, http.MethodPost, client.InstancePath(id, "raiseEvent", "Go"), `"late"`)
+	h.Expect(t, http.StatusGone, http.MethodPost, client.InstancePath(id, "terminate"), nil)
 }
 
 func suspend(t *testing.T, h *hosttest.Host) {
 	id := idFor(t)
 	h.StartInstance(t, "Child", id, "null")
 	h.UntilStatus(t, id, "Running")
-	h.Expect(t, http.StatusAccepted, http.MethodPost, hosttest.InstancePath(id, "suspend")+"?reason=wait", nil)
+	h.Expect(t, http.StatusAccepted, http.MethodPost, client.InstancePath(id, "suspend")+"?reason=wait", nil)
 	h.UntilStatus(t, id, "Suspended")
-	h.Expect(t, http.StatusConflict, http.MethodPost, hosttest.InstancePath(id, "suspend"), nil)
+	h.Expect(t, http.StatusConflict, http.MethodPost, client.InstancePath(id, "suspend"), nil)
 	h.Raise(t, id, "Go", `"kept"`)
 	// The event is committed, and nothing runs: it stays suspended.
-	if s := h.Instance(t, id); s.RuntimeStatus != "Suspended" {
-		t.Errorf("it is %s after an event, want Suspended", s.RuntimeStatus)
+	if s := h.Instance(t, id); s.Status != client.StatusSuspended {
+		t.Errorf("it is %s after an event, want Suspended", s.Status)
 	}
-	h.Expect(t, http.StatusAccepted, http.MethodPost, hosttest.InstancePath(id, "resume"), nil)
+	h.Expect(t, http.StatusAccepted, http.MethodPost, client.InstancePath(id, "resume"), nil)
 	var out string
 	if h.Output(t, id, &out); out != "kept" {
 		t.Errorf("output is %q, want the event that came meanwhile", out)
@@ -134,15 +135,15 @@ func suspend(t *testing.T, h *hosttest.Host) {
 func purge(t *testing.T, h *hosttest.Host) {
 	id := idFor(t)
 	h.StartInstance(t, "Child", id, "null")
-	h.Expect(t, http.StatusConflict, http.MethodDelete, hosttest.InstancePath(id), nil)
+	h.Expect(t, http.StatusConflict, http.MethodDelete, client.InstancePath(id), nil)
 	h.Raise(t, id, "Go", `"x"`)
 	h.UntilStatus(t, id, "Completed")
-	a := h.Expect(t, http.StatusOK, http.MethodDelete, hosttest.InstancePath(id), nil)
+	a := h.Expect(t, http.StatusOK, http.MethodDelete, client.InstancePath(id), nil)
 	if string(a.Body) != `{"instancesDeleted":1}` {
 		t.Errorf("purge answers %s", a.Body)
 	}
-	h.Expect(t, http.StatusNotFound, http.MethodGet, hosttest.InstancePath(id), nil)
-	h.Expect(t, http.StatusNotFound, http.MethodDelete, hosttest.InstancePath(id), nil)
+	h.Expect(t, http.StatusNotFound, http.MethodGet, client.InstancePath(id), nil)
+	h.Expect(t, http.StatusNotFound, http.MethodDelete, client.InstancePath(id), nil)
 }
 
 func childConflict(t *testing.T, h *hosttest.Host) {
@@ -162,7 +163,7 @@ func childConflict(t *testing.T, h *hosttest.Host) {
 	// The id is free now: the child replaces what had ended, a moment after its parent
 	// has started.
 	h.StartInstance(t, "Parent", child+"-second", fmt.Sprintf("%q", child))
-	hosttest.Until(t, "the child has begun anew", func() bool { return h.Instance(t, child).RuntimeStatus == "Running" })
+	hosttest.Until(t, "the child has begun anew", func() bool { return h.Instance(t, child).Status == client.StatusRunning })
 	h.Raise(t, child, "Go", `"second"`)
 	if h.Output(t, child+"-second", &out); out != "second" {
 		t.Errorf("the second parent says %q, want its child's output", out)
@@ -171,7 +172,7 @@ func childConflict(t *testing.T, h *hosttest.Host) {
 
 func startConflict(t *testing.T, h *hosttest.Host) {
 	h.StartInstance(t, "Child", idFor(t), "null")
-	h.Expect(t, http.StatusConflict, http.MethodPost, hosttest.StartPath("Child", idFor(t)), "null")
+	h.Expect(t, http.StatusConflict, http.MethodPost, client.StartPath("Child", idFor(t)), "null")
 }
 
 // largePayload lets n bytes travel as a result, an input and an output.
@@ -183,7 +184,7 @@ func largePayload(t *testing.T, h *hosttest.Host, n int) {
 		t.Errorf("the output has %d bytes, want %d", len(out), n)
 	}
 	// What the history shows of it is its size.
-	a := h.Expect(t, http.StatusOK, http.MethodGet, hosttest.InstancePath(id)+"?showHistory=true&showHistoryOutput=true", nil)
+	a := h.Expect(t, http.StatusOK, http.MethodGet, client.InstancePath(id)+"?showHistory=true&showHistoryOutput=true", nil)
 	var s struct {
 		HistoryEvents []json.RawMessage `json:"historyEvents"`
 	}
@@ -220,18 +221,18 @@ func badRequests(t *testing.T, h *hosttest.Host) {
 		code             int
 		mention          string
 	}{
-		{"an id with a slash", hosttest.StartPath("Child", "a/b"), "null", 400, "instance id"},
-		{"an id with a question mark", hosttest.StartPath("Child", "a?b"), "null", 400, "instance id"},
-		{"an id with a hash", hosttest.StartPath("Child", "a#b"), "null", 400, "instance id"},
-		{"an id with a backslash", hosttest.StartPath("Child", `a\b`), "null", 400, "instance id"},
-		{"an id with a control character", hosttest.StartPath("Child", "a\tb"), "null", 400, "instance id"},
-		{"an entity's id", hosttest.StartPath("Child", "@counter@1"), "null", 400, "'@'"},
-		{"an id that is too long", hosttest.StartPath("Child", strings.Repeat("a", 257)), "null", 400, "256"},
-		{"an id of 256 characters that are more bytes", hosttest.StartPath("Child", strings.Repeat("ä", 256)), "null", 400, "256"},
-		{"an input that is no JSON", hosttest.StartPath("Child", "not-json"), "{oops", 400, "JSON"},
-		{"an input that is no UTF-8", hosttest.StartPath("Child", "not-utf8"), "\"\xff\"", 400, "JSON"},
-		{"an event that is no JSON", hosttest.InstancePath(idFor(t), "raiseEvent", "Go"), "{oops", 400, "JSON"},
-		{"an event for nobody", hosttest.InstancePath("nobody", "raiseEvent", "Go"), "1", 404, ""},
+		{"an id with a slash", client.StartPath("Child", "a/b"), "null", 400, "instance id"},
+		{"an id with a question mark", client.StartPath("Child", "a?b"), "null", 400, "instance id"},
+		{"an id with a hash", client.StartPath("Child", "a#b"), "null", 400, "instance id"},
+		{"an id with a backslash", client.StartPath("Child", `a\b`), "null", 400, "instance id"},
+		{"an id with a control character", client.StartPath("Child", "a\tb"), "null", 400, "instance id"},
+		{"an entity's id", client.StartPath("Child", "@counter@1"), "null", 400, "'@'"},
+		{"an id that is too long", client.StartPath("Child", strings.Repeat("a", 257)), "null", 400, "256"},
+		{"an id of 256 characters that are more bytes", client.StartPath("Child", strings.Repeat("ä", 256)), "null", 400, "256"},
+		{"an input that is no JSON", client.StartPath("Child", "not-json"), "{oops", 400, "JSON"},
+		{"an input that is no UTF-8", client.StartPath("Child", "not-utf8"), "\"\xff\"", 400, "JSON"},
+		{"an event that is no JSON", client.InstancePath(idFor(t), "raiseEvent", "Go"), "{oops", 400, "JSON"},
+		{"an event for nobody", client.InstancePath("nobody", "raiseEvent", "Go"), "1", 404, ""},
 	}
 	for _, tt := range tests {
 		a := h.Expect(t, tt.code, http.MethodPost, tt.path, tt.body)
@@ -240,7 +241,7 @@ func badRequests(t *testing.T, h *hosttest.Host) {
 		}
 	}
 	for _, id := range []string{"not-json", "not-utf8"} {
-		h.Expect(t, http.StatusNotFound, http.MethodGet, hosttest.InstancePath(id), nil)
+		h.Expect(t, http.StatusNotFound, http.MethodGet, client.InstancePath(id), nil)
 	}
 }
 
@@ -264,7 +265,7 @@ func TestPayloadAboveTheLimit(t *testing.T) {
 	// The orchestrator's own output has no caller that could handle it: it fails.
 	h.StartInstance(t, "Big", "at-the-limit", limit-2) // two quotes
 	h.UntilStatus(t, "at-the-limit", "Completed")
-	a := h.Expect(t, http.StatusRequestEntityTooLarge, http.MethodPost, hosttest.StartPath("Child", ""), strings.Repeat(" ", limit+1)+"1")
+	a := h.Expect(t, http.StatusRequestEntityTooLarge, http.MethodPost, client.StartPath("Child", ""), strings.Repeat(" ", limit+1)+"1")
 	if !strings.Contains(string(a.Body), "maxPayloadBytes") {
 		t.Errorf("got %s, want maxPayloadBytes mentioned", a.Body)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/history"
@@ -28,7 +29,7 @@ type sighting struct {
 }
 
 // next compares s with what was seen before and remembers it.
-func (last *sighting) next(s *hosttest.Status) error {
+func (last *sighting) next(s *client.Instance) error {
 	now := sighting{}
 	for _, e := range s.History {
 		// showHistory folds a call into its outcome, so calls leave their place.
@@ -42,21 +43,21 @@ func (last *sighting) next(s *hosttest.Status) error {
 		}
 		now.facts = append(now.facts, fmt.Sprintf("%s %s%s at %s", e.EventType, e.FunctionName, e.Name, e.Timestamp.Format(time.RFC3339Nano)))
 	}
-	if s.Terminal() {
-		now.terminal, now.output = s.RuntimeStatus, string(s.Output)
+	if s.Status.Terminal() {
+		now.terminal, now.output = string(s.Status), string(s.Output)
 	}
 	// Status and history are read one after the other: the status may be the older one.
 	switch {
 	case len(now.facts) < len(last.facts) || !slices.Equal(now.facts[:len(last.facts)], last.facts):
-		return fmt.Errorf("history of %s was rewritten:\nbefore: %s\nnow:    %s", s.InstanceID, strings.Join(last.facts, "\n        "),
+		return fmt.Errorf("history of %s was rewritten:\nbefore: %s\nnow:    %s", s.ID, strings.Join(last.facts, "\n        "),
 			strings.Join(now.facts, "\n        "))
 	case last.terminal != "" && (now.terminal != last.terminal || now.output != last.output):
-		return fmt.Errorf("%s had ended as %s with %s, and is now %s with %s", s.InstanceID, last.terminal, last.output,
-			s.RuntimeStatus, s.Output)
+		return fmt.Errorf("%s had ended as %s with %s, and is now %s with %s", s.ID, last.terminal, last.output,
+			s.Status, s.Output)
 	}
 	for _, c := range last.calls {
 		if !slices.Contains(now.calls, c) {
-			return fmt.Errorf("history of %s has lost the call %s; it has %v", s.InstanceID, c, now.calls)
+			return fmt.Errorf("history of %s has lost the call %s; it has %v", s.ID, c, now.calls)
 		}
 	}
 	*last = now

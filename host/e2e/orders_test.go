@@ -6,16 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // order drives one instance of samples/provisioning as a client would that never gives
 // up: it starts it, plays its devices, and checks what it sees on the way and the end.
 type order struct {
-	client  hosttest.Client
+	hosts   hosttest.Client
 	id      string
 	devices int
 
@@ -25,7 +25,7 @@ type order struct {
 
 func newOrder(c hosttest.Client, n, devices int) *order {
 	return &order{
-		client: c, id: fmt.Sprintf("order-%03d", n), devices: devices,
+		hosts: c, id: fmt.Sprintf("order-%03d", n), devices: devices,
 		sightings: map[string]*sighting{}, acked: map[string]bool{},
 	}
 }
@@ -53,12 +53,12 @@ func (o *order) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if s.Terminal() {
+		if s.Status.Terminal() {
 			return o.check(s)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is still %s: %w", o.id, s.RuntimeStatus, context.Cause(ctx))
+			return fmt.Errorf("%s is still %s: %w", o.id, s.Status, context.Cause(ctx))
 		case <-time.After(lookEvery):
 		}
 	}
@@ -66,8 +66,8 @@ func (o *order) run(ctx context.Context) error {
 
 // start is sent again as long as its outcome is not known; then the instance may exist.
 func (o *order) start(ctx context.Context) error {
-	path := hosttest.StartPath("ProvisionNewDevices", o.id)
-	a, unclear, err := o.client.Persist(ctx, http.MethodPost, path, map[string]int{"devices": o.devices})
+	path := client.StartPath("ProvisionNewDevices", o.id)
+	a, unclear, err := o.hosts.Persist(ctx, http.MethodPost, path, map[string]int{"devices": o.devices})
 	switch {
 	case err != nil:
 		return err
@@ -78,9 +78,9 @@ func (o *order) start(ctx context.Context) error {
 }
 
 // look reads an instance, all of whose history must still be what it was before.
-func (o *order) look(ctx context.Context, id string) (*hosttest.Status, error) {
-	s, err := o.client.Read(ctx, id)
-	if errors.Is(err, hosttest.ErrNoInstance) {
+func (o *order) look(ctx context.Context, id string) (*client.Instance, error) {
+	s, err := o.hosts.Get(ctx, id)
+	if errors.Is(err, client.ErrNotFound) {
 		return nil, fmt.Errorf("an acknowledged instance is lost: %w", err)
 	}
 	if err != nil {
@@ -94,17 +94,8 @@ func (o *order) look(ctx context.Context, id string) (*hosttest.Status, error) {
 	return s, last.next(s)
 }
 
-func (o *order) children(ctx context.Context) ([]*hosttest.Status, error) {
-	path := hosttest.API + "/instances?showInput=false&top=1000&instanceIdPrefix=" + url.QueryEscape(o.id+":")
-	a, _, err := o.client.Persist(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return nil, err
-	}
-	var list []*hosttest.Status
-	if err := json.Unmarshal(a.Body, &list); err != nil || a.Code != http.StatusOK {
-		return nil, fmt.Errorf("children of %s: %d %s: %w", o.id, a.Code, a.Body, err)
-	}
-	return list, nil
+func (o *order) children(ctx context.Context) ([]*client.Instance, error) {
+	return o.hosts.List(ctx, client.Query{IDPrefix: o.id + ":"})
 }
 
 // ack is what a device says; Bytes tells devices apart.
@@ -116,26 +107,26 @@ type ack struct {
 func (o *order) ackOf(child string) ack { return ack{Bytes: len(child), SHA256: "sum of " + child} }
 
 // playDevice looks at one child and, once its package is there, raises its event.
-func (o *order) playDevice(ctx context.Context, child *hosttest.Status) error {
-	s, err := o.look(ctx, child.InstanceID)
+func (o *order) playDevice(ctx context.Context, child *client.Instance) error {
+	s, err := o.look(ctx, child.ID)
 	if err != nil {
 		return err
 	}
-	if s.Terminal() || o.acked[s.InstanceID] || string(s.CustomStatus) == "null" {
+	if s.Status.Terminal() || o.acked[s.ID] || string(s.CustomStatus) == "null" {
 		return nil
 	}
-	path := hosttest.InstancePath(s.InstanceID, "raiseEvent", "DownloadCompletedAck")
-	a, unclear, err := o.client.Persist(ctx, http.MethodPost, path, o.ackOf(s.InstanceID))
+	path := client.InstancePath(s.ID, "raiseEvent", "DownloadCompletedAck")
+	a, unclear, err := o.hosts.Persist(ctx, http.MethodPost, path, o.ackOf(s.ID))
 	switch {
 	case err != nil:
 		return err
 	case a.Code == http.StatusAccepted, a.Code == http.StatusGone && unclear:
 		// From here on the instance must end: an event that were lost would leave it
 		// waiting for three days.
-		o.acked[s.InstanceID] = true
+		o.acked[s.ID] = true
 		return nil
 	}
-	return fmt.Errorf("event for %s: %d %s", s.InstanceID, a.Code, a.Body)
+	return fmt.Errorf("event for %s: %d %s", s.ID, a.Code, a.Body)
 }
 
 // report is the output of ProvisionNewDevices.
@@ -149,10 +140,10 @@ type report struct {
 }
 
 // check compares the report with what the devices said.
-func (o *order) check(s *hosttest.Status) error {
+func (o *order) check(s *client.Instance) error {
 	var r report
-	if err := json.Unmarshal(s.Output, &r); err != nil || s.RuntimeStatus != "Completed" {
-		return fmt.Errorf("%s ended as %s: %s", o.id, s.RuntimeStatus, s.Output)
+	if err := json.Unmarshal(s.Output, &r); err != nil || s.Status != client.StatusCompleted {
+		return fmt.Errorf("%s ended as %s: %s", o.id, s.Status, s.Output)
 	}
 	if r.Devices != o.devices || len(r.Receipts) != o.devices || len(o.acked) != o.devices {
 		return fmt.Errorf("%s: %d devices of %d said yes: %s", o.id, len(o.acked), o.devices, s.Output)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,20 +8,13 @@ import (
 	"testing"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // appVersion is the version of the app that serves a function; "" if none does.
 func appVersion(t *testing.T, h *hosttest.Host, function string) string {
 	t.Helper()
-	a := h.Expect(t, http.StatusOK, http.MethodGet, "/admin/functions", nil)
-	var functions []struct {
-		Name       string `json:"name"`
-		AppVersion string `json:"appVersion"`
-	}
-	if err := json.Unmarshal(a.Body, &functions); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range functions {
+	for _, f := range h.Functions(t) {
 		if f.Name == function {
 			return f.AppVersion
 		}
@@ -32,7 +24,7 @@ func appVersion(t *testing.T, h *hosttest.Host, function string) string {
 
 func has(t *testing.T, h *hosttest.Host, function string) bool {
 	t.Helper()
-	return slices.Contains(h.FunctionNames(t), function)
+	return slices.ContainsFunc(h.Functions(t), func(f client.Function) bool { return f.Name == function })
 }
 
 func TestReplaceAnAppWhileInstancesRun(t *testing.T) {
@@ -73,8 +65,8 @@ func TestAppThatComesLater(t *testing.T) {
 	root := hosttest.NewRoot(t, hosttest.File(), nil)
 	h := root.Start(t)
 	h.StartInstance(t, "Hello", "early", `"Ada"`)
-	if s := h.Instance(t, "early"); s.Terminal() {
-		t.Fatalf("it is %s before its app is there", s.RuntimeStatus)
+	if s := h.Instance(t, "early"); s.Status.Terminal() {
+		t.Fatalf("it is %s before its app is there", s.Status)
 	}
 	hosttest.Until(t, "the host names the function that is missing", func() bool {
 		return slices.ContainsFunc(h.HostErrors(t), func(e string) bool { return strings.Contains(e, "Hello") })
@@ -103,7 +95,7 @@ func TestUnknownFunctionFailsAfterItsTimeout(t *testing.T) {
 func TestUnknownFunctionIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	h := deployed(t, hosttest.File(), helloApp, map[string]any{"functionNotFoundTimeout": "00:00:00"}).Start(t)
-	a := h.Expect(t, http.StatusBadRequest, http.MethodPost, hosttest.StartPath("Nobody", ""), "null")
+	a := h.Expect(t, http.StatusBadRequest, http.MethodPost, client.StartPath("Nobody", ""), "null")
 	if !strings.Contains(string(a.Body), "Nobody") || !strings.Contains(string(a.Body), "Hello") {
 		t.Errorf("the answer names neither what is missing nor what is there: %s", a.Body)
 	}

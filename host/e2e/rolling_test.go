@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // fleet is hosts of one hub behind a load balancer, with clients that keep them busy.
@@ -80,12 +81,12 @@ func (f *fleet) next() string {
 
 // order runs one small orchestration from start to end, each request through another host.
 func (f *fleet) order(id string) error {
-	if _, err := f.send("POST", hosttest.StartPath("Chain", id), "2", id, http.StatusAccepted); err != nil {
+	if _, err := f.send("POST", client.StartPath("Chain", id), "2", id, http.StatusAccepted); err != nil {
 		return err
 	}
 	f.started.Add(1)
 	for {
-		code, err := f.send("GET", hosttest.InstancePath(id), nil, "", http.StatusOK, http.StatusAccepted)
+		code, err := f.send("GET", client.InstancePath(id), nil, "", http.StatusOK, http.StatusAccepted)
 		if err != nil || code == http.StatusOK {
 			return err
 		}
@@ -101,12 +102,12 @@ const (
 // send sends a request as a load balancer does: on to the next host when one does not take
 // it. Each repetition has the same request id. An answer with another code is an error.
 func (f *fleet) send(method, path string, body any, key string, want ...int) (int, error) {
-	client := hosttest.Client{Base: f.next, Header: http.Header{}}
+	through := hosttest.Client{Base: f.next, Header: http.Header{}}
 	if key != "" {
-		client.Header.Set("Idempotency-Key", key)
+		through.Header.Set("Idempotency-Key", key)
 	}
 	for deadline := time.Now().Add(orderTimeout); ; {
-		a, err := client.Do(context.Background(), method, path, body)
+		a, err := through.Do(context.Background(), method, path, body)
 		if err == nil {
 			for _, code := range want {
 				if a.Code == code {

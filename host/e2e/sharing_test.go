@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // TestSharing lets three hosts share a hub: any of them answers for every instance, and
@@ -74,15 +75,15 @@ func wantMoves(t *testing.T, before, after *hosttest.Spread, most, restarted int
 func anyHost(t *testing.T, hosts []*hosttest.Host) {
 	for n := range 3 * partitions {
 		id := fmt.Sprint(idFor(t), "-", n)
-		at := func(path ...string) string { return hosttest.InstancePath(id, path...) }
-		start := hosttest.StartPath("Child", id)
+		at := func(path ...string) string { return client.InstancePath(id, path...) }
+		start := client.StartPath("Child", id)
 		via := n
-		expect := func(code int, method, path string, body any) *hosttest.Answer {
+		expect := func(code int, method, path string, body any) *client.Answer {
 			t.Helper()
 			via++
 			return hosts[via%len(hosts)].Expect(t, code, method, path, body)
 		}
-		until := func(status string) *hosttest.Status {
+		until := func(status client.RuntimeStatus) *client.Instance {
 			t.Helper()
 			via++
 			return hosts[via%len(hosts)].UntilStatus(t, id, status)
@@ -134,11 +135,11 @@ func listAndPurge(t *testing.T, hosts []*hosttest.Host) {
 		for page, token := 0, ""; ; page++ {
 			c := hosts[page%len(hosts)].Client
 			c.Header = http.Header{"X-Ms-Continuation-Token": {token}}
-			a := c.Expect(t, http.StatusOK, "GET", hosttest.InstancePath("")+"?top=3&instanceIdPrefix="+prefix+query, nil)
-			var rows []hosttest.Status
+			a := c.Expect(t, http.StatusOK, "GET", client.InstancePath("")+"?top=3&instanceIdPrefix="+prefix+query, nil)
+			var rows []client.Instance
 			must(t, json.Unmarshal(a.Body, &rows))
 			for _, r := range rows {
-				ids = append(ids, r.InstanceID)
+				ids = append(ids, r.ID)
 			}
 			if token = a.Header.Get("X-Ms-Continuation-Token"); token == "" {
 				return ids
@@ -154,7 +155,7 @@ func listAndPurge(t *testing.T, hosts []*hosttest.Host) {
 	if n := len(list(completed)); n != count/2 {
 		t.Errorf("%d instances are listed as Completed, want %d", n, count/2)
 	}
-	a := hosts[2].Expect(t, http.StatusOK, "DELETE", hosttest.InstancePath("")+"?instanceIdPrefix="+prefix+completed, nil)
+	a := hosts[2].Expect(t, http.StatusOK, "DELETE", client.InstancePath("")+"?instanceIdPrefix="+prefix+completed, nil)
 	if want := fmt.Sprintf(`{"instancesDeleted":%d}`, count/2); string(a.Body) != want {
 		t.Errorf("purge answers %s, want %s", a.Body, want)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/host/hosttest"
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // shortLease is the lease of the tests that wait for its end. longLease is so long that
@@ -91,9 +92,9 @@ func untilServing(t *testing.T, h *hosttest.Host, since time.Time) time.Duration
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), longLease)
 			defer cancel()
-			s, err := h.Read(ctx, id)
-			if err == nil && s.RuntimeStatus != "Running" {
-				err = fmt.Errorf("%s is %s, want Running", id, s.RuntimeStatus)
+			s, err := h.Get(ctx, id)
+			if err == nil && s.Status != client.StatusRunning {
+				err = fmt.Errorf("%s is %s, want Running", id, s.Status)
 			}
 			errs[i] = err
 		})
@@ -272,10 +273,10 @@ func TestFrozenHostAcknowledgesNothingStale(t *testing.T) {
 		type answer = func() (*http.Response, error)
 		status, event, start := map[string]answer{}, map[string]answer{}, map[string]answer{}
 		for i, id := range waiters {
-			status[id] = ask(t, frozen, http.MethodGet, hosttest.InstancePath(id), "")
-			event[id] = ask(t, frozen, http.MethodPost, hosttest.InstancePath(id, "raiseEvent", "Go"), `"stale"`)
+			status[id] = ask(t, frozen, http.MethodGet, client.InstancePath(id), "")
+			event[id] = ask(t, frozen, http.MethodPost, client.InstancePath(id, "raiseEvent", "Go"), `"stale"`)
 			started := fmt.Sprint("started-", i)
-			start[started] = ask(t, frozen, http.MethodPost, hosttest.StartPath("Sleep", started), "1")
+			start[started] = ask(t, frozen, http.MethodPost, client.StartPath("Sleep", started), "1")
 		}
 		frozen.Signal(syscall.SIGCONT)
 		codes := map[int]int{}

@@ -1,22 +1,18 @@
 package hosttest
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"syscall"
 	"testing"
 	"time"
-)
 
-// API is the path of the management API.
-const API = "/runtime/webhooks/durabletask"
+	"github.com/durafunc/durafunc/plugins/durable/client"
+)
 
 // Client speaks HTTP with a host. Base is asked at each request, so that a client may
 // outlive a host and go on with the next.
@@ -25,137 +21,85 @@ type Client struct {
 	Header http.Header // goes with each request; nil: none but Content-Type
 }
 
-// Answer is an HTTP response, read to its end.
-type Answer struct {
-	Code   int
-	Header http.Header
-	Body   []byte
-}
-
-// Event is one history event as showHistory shows it.
-type Event struct {
-	EventType     string
-	Timestamp     time.Time
-	ScheduledTime time.Time
-	FunctionName  string
-	Name          string
-}
-
-// Status is the state of an instance as the API shows it.
-type Status struct {
-	Name          string          `json:"name"`
-	InstanceID    string          `json:"instanceId"`
-	RuntimeStatus string          `json:"runtimeStatus"`
-	Input         json.RawMessage `json:"input"`
-	CustomStatus  json.RawMessage `json:"customStatus"`
-	Output        json.RawMessage `json:"output"`
-	History       []Event         `json:"historyEvents"`
-}
-
-// Terminal says that the instance has ended.
-func (s *Status) Terminal() bool {
-	switch s.RuntimeStatus {
-	case "Completed", "Failed", "Terminated", "Canceled":
-		return true
-	}
-	return false
-}
-
 // requestTimeout bounds one request; a host that is frozen does not answer.
 const requestTimeout = 60 * time.Second
 
-// connections are not kept: a host that is killed takes them with it, and a request on
+// lone keeps no connections: a host that is killed takes them with it, and a request on
 // a dying connection could not be told from one that the host has seen.
-var transport = &http.Transport{DisableKeepAlives: true}
+var lone = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
+// api asks the host once.
+func (c Client) api() *client.Client {
+	return client.New(c.Base(), client.Options{HTTP: lone, Header: c.Header, Timeout: requestTimeout, RetryFor: -1})
+}
 
 // Do sends one request. body goes as it is when it is a string or bytes, as JSON
 // otherwise; nil: none.
-func (c Client) Do(ctx context.Context, method, path string, body any) (*Answer, error) {
-	var reader io.Reader
-	switch b := body.(type) {
-	case nil:
-	case string:
-		reader = bytes.NewReader([]byte(b))
-	case []byte:
-		reader = bytes.NewReader(b)
-	default:
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", method, path, err)
-		}
-		reader = bytes.NewReader(text)
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.Base()+path, reader)
-	if err != nil {
-		return nil, err
-	}
-	for name, values := range c.Header {
-		req.Header[name] = values
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return nil, err // names method and URL
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+func (c Client) Do(ctx context.Context, method, path string, body any) (*client.Answer, error) {
+	text, err := encode(body)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return &Answer{Code: resp.StatusCode, Header: resp.Header, Body: text}, nil
+	return c.api().Do(ctx, client.Request{Method: method, Path: path, Body: text})
 }
 
-// Persist sends a request until a host answers it with anything but 503, or ctx ends.
-// unclear says that an earlier attempt may have been carried out.
-func (c Client) Persist(ctx context.Context, method, path string, body any) (a *Answer, unclear bool, err error) {
-	for {
-		a, err := c.Do(ctx, method, path, body)
+func encode(body any) ([]byte, error) {
+	switch b := body.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []byte(b), nil
+	case []byte:
+		return b, nil
+	}
+	return json.Marshal(body)
+}
+
+// Persist sends a request until a host answers it with anything but 503, or ctx ends. It
+// has no request id: unclear says that an earlier attempt may have been carried out.
+func (c Client) Persist(ctx context.Context, method, path string, body any) (a *client.Answer, unclear bool, err error) {
+	unclear, err = c.persist(ctx, func(*client.Client) error {
+		a, err = c.Do(ctx, method, path, body)
 		switch {
-		case err == nil && a.Code != http.StatusServiceUnavailable:
-			return a, unclear, nil
-		case !errors.Is(err, syscall.ECONNREFUSED):
+		case err != nil:
+			return fmt.Errorf("%w: %w", client.ErrUnavailable, err)
+		case a.Code == http.StatusServiceUnavailable:
+			return fmt.Errorf("%w: %d %s", client.ErrUnavailable, a.Code, a.Body)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, unclear, err
+	}
+	return a, unclear, nil
+}
+
+// persist asks until a host answers, with whatever error but ErrUnavailable, or ctx ends.
+// Who starts and stops hosts does not wait for as long as they want to be left alone.
+func (c Client) persist(ctx context.Context, ask func(*client.Client) error) (unclear bool, err error) {
+	for {
+		err := ask(c.api())
+		if ctx.Err() == nil && !errors.Is(err, client.ErrUnavailable) {
+			return unclear, err
+		}
+		if err == nil {
+			return unclear, nil
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
 			unclear = true
 		}
 		select {
 		case <-ctx.Done():
-			return nil, unclear, fmt.Errorf("%w; last: %w", context.Cause(ctx), describe(a, err))
+			return unclear, fmt.Errorf("%w; last: %w", context.Cause(ctx), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-func describe(a *Answer, err error) error {
-	if err != nil {
-		return err
-	}
-	return fmt.Errorf("%d %s", a.Code, a.Body)
-}
-
-// StartPath is the path of the start of an orchestration; an empty id lets the hub choose.
-func StartPath(name, id string) string {
-	path := API + "/orchestrators/" + url.PathEscape(name)
-	if id != "" {
-		path += "/" + url.PathEscape(id)
-	}
-	return path
-}
-
-// InstancePath is the path of an instance, or of an operation on it when more is given:
-// InstancePath(id, "raiseEvent", "Go").
-func InstancePath(id string, more ...string) string {
-	path := API + "/instances/" + url.PathEscape(id)
-	for _, m := range more {
-		path += "/" + url.PathEscape(m)
-	}
-	return path
-}
-
 // Expect sends a request, again while the hub is unavailable, and fails the test unless
 // the answer has the code. A request that changes something has an Idempotency-Key: the
 // answer to a repetition is that to the first attempt, which may have been carried out.
-func (c Client) Expect(t testing.TB, code int, method, path string, body any) *Answer {
+func (c Client) Expect(t testing.TB, code int, method, path string, body any) *client.Answer {
 	t.Helper()
 	if method != http.MethodGet {
 		c.Header = c.Header.Clone()
@@ -187,7 +131,7 @@ func clip(b []byte) []byte {
 // StartInstance starts an orchestration and fails the test unless that is acknowledged.
 func (c Client) StartInstance(t testing.TB, name, id string, input any) {
 	t.Helper()
-	c.Expect(t, http.StatusAccepted, http.MethodPost, StartPath(name, id), input)
+	c.Expect(t, http.StatusAccepted, http.MethodPost, client.StartPath(name, id), input)
 }
 
 // Raise raises an event and fails the test unless that is acknowledged.
@@ -196,52 +140,56 @@ func (c Client) Raise(t testing.TB, id, event string, data any) {
 	if data == nil {
 		data = "null"
 	}
-	c.Expect(t, http.StatusAccepted, http.MethodPost, InstancePath(id, "raiseEvent", event), data)
+	c.Expect(t, http.StatusAccepted, http.MethodPost, client.InstancePath(id, "raiseEvent", event), data)
 }
+
+// whole asks for all but the results of calls.
+var whole = client.GetOptions{Input: true, History: true}
 
 // Instance reads an instance with its history.
-func (c Client) Instance(t testing.TB, id string) *Status {
+func (c Client) Instance(t testing.TB, id string) *client.Instance {
 	t.Helper()
-	return c.instance(t, id, withHistory)
+	return c.instance(t, id, whole)
 }
 
-func (c Client) instance(t testing.TB, id, query string) *Status {
+func (c Client) instance(t testing.TB, id string, o client.GetOptions) *client.Instance {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), untilTimeout)
 	defer cancel()
-	s, err := c.read(ctx, id, query)
+	in, err := c.get(ctx, id, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return in
 }
 
-const withHistory = "?showHistory=true"
-
-// ErrNoInstance means that a host says that there is no such instance.
-var ErrNoInstance = errors.New("no such instance")
-
-// Read reads an instance with its history, persisting until ctx ends. It fails with
-// ErrNoInstance.
-func (c Client) Read(ctx context.Context, id string) (*Status, error) {
-	return c.read(ctx, id, withHistory)
+// Get reads an instance with its history, persisting until ctx ends. It fails with
+// client.ErrNotFound.
+func (c Client) Get(ctx context.Context, id string) (*client.Instance, error) {
+	return c.get(ctx, id, whole)
 }
 
-func (c Client) read(ctx context.Context, id, query string) (*Status, error) {
-	a, _, err := c.Persist(ctx, http.MethodGet, InstancePath(id)+query, nil)
-	switch {
-	case err != nil:
-		return nil, err
-	case a.Code == http.StatusNotFound:
-		return nil, fmt.Errorf("%s: %w", id, ErrNoInstance)
-	case a.Code != http.StatusOK && a.Code != http.StatusAccepted:
-		return nil, fmt.Errorf("%s: %d %s", id, a.Code, clip(a.Body))
-	}
-	s := &Status{}
-	if err := json.Unmarshal(a.Body, s); err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", id, err, clip(a.Body))
-	}
-	return s, nil
+func (c Client) get(ctx context.Context, id string, o client.GetOptions) (in *client.Instance, err error) {
+	_, err = c.persist(ctx, func(api *client.Client) (err error) {
+		in, err = api.Get(ctx, id, o)
+		return err
+	})
+	return in, err
+}
+
+// List lists the instances that match, persisting until ctx ends.
+func (c Client) List(ctx context.Context, q client.Query) (all []*client.Instance, err error) {
+	_, err = c.persist(ctx, func(api *client.Client) error {
+		all = nil
+		for in, err := range api.List(ctx, q) {
+			if err != nil {
+				return err
+			}
+			all = append(all, in)
+		}
+		return nil
+	})
+	return all, err
 }
 
 // untilTimeout bounds what a test waits for. It is generous: the machine may be busy, or
@@ -271,57 +219,58 @@ func Until(t testing.TB, what string, cond func() bool) {
 // UntilStatus waits until an instance has a status and returns it: with its history and
 // input when that is how it ends, without them when it may go on. A terminal one that is
 // not wanted fails the test.
-func (c Client) UntilStatus(t testing.TB, id, status string) *Status {
+func (c Client) UntilStatus(t testing.TB, id string, status client.RuntimeStatus) *client.Instance {
 	t.Helper()
-	var s *Status
-	Until(t, id+" is "+status, func() bool {
-		s = c.instance(t, id, "?showInput=false")
-		if s.Terminal() && s.RuntimeStatus != status {
-			t.Fatalf("%s ended as %s, want %s: %s", id, s.RuntimeStatus, status, clip(s.Output))
+	var in *client.Instance
+	Until(t, id+" is "+string(status), func() bool {
+		in = c.instance(t, id, client.GetOptions{})
+		if in.Status.Terminal() && in.Status != status {
+			t.Fatalf("%s ended as %s, want %s: %s", id, in.Status, status, clip(in.Output))
 		}
-		return s.RuntimeStatus == status
+		return in.Status == status
 	})
-	if s.Terminal() {
+	if in.Status.Terminal() {
 		return c.Instance(t, id)
 	}
-	return s
+	return in
 }
 
 // Output waits until an instance is Completed and decodes its output into v.
 func (c Client) Output(t testing.TB, id string, v any) {
 	t.Helper()
-	s := c.UntilStatus(t, id, "Completed")
-	if err := json.Unmarshal(s.Output, v); err != nil {
-		t.Fatalf("output of %s: %v: %s", id, err, clip(s.Output))
+	in := c.UntilStatus(t, id, client.StatusCompleted)
+	if err := json.Unmarshal(in.Output, v); err != nil {
+		t.Fatalf("output of %s: %v: %s", id, err, clip(in.Output))
 	}
 }
 
-// HostErrors is what /admin/host/status says is wrong.
+// HostErrors is what the host says is wrong.
 func (c Client) HostErrors(t testing.TB) []string {
 	t.Helper()
-	a := c.Expect(t, http.StatusOK, http.MethodGet, "/admin/host/status", nil)
-	var status struct {
-		Errors []string `json:"errors"`
-	}
-	if err := json.Unmarshal(a.Body, &status); err != nil {
-		t.Fatalf("%v: %s", err, a.Body)
-	}
+	var status *client.HostStatus
+	c.must(t, func(ctx context.Context, api *client.Client) (err error) {
+		status, err = api.HostStatus(ctx)
+		return err
+	})
 	return status.Errors
 }
 
-// FunctionNames is what /admin/functions lists.
-func (c Client) FunctionNames(t testing.TB) []string {
+// Functions is what the host has loaded.
+func (c Client) Functions(t testing.TB) (functions []client.Function) {
 	t.Helper()
-	a := c.Expect(t, http.StatusOK, http.MethodGet, "/admin/functions", nil)
-	var functions []struct {
-		Name string `json:"name"`
+	c.must(t, func(ctx context.Context, api *client.Client) (err error) {
+		functions, err = api.Functions(ctx)
+		return err
+	})
+	return functions
+}
+
+// must persists, and fails the test with the error.
+func (c Client) must(t testing.TB, ask func(context.Context, *client.Client) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), untilTimeout)
+	defer cancel()
+	if _, err := c.persist(ctx, func(api *client.Client) error { return ask(ctx, api) }); err != nil {
+		t.Fatal(err)
 	}
-	if err := json.Unmarshal(a.Body, &functions); err != nil {
-		t.Fatalf("%v: %s", err, a.Body)
-	}
-	var names []string
-	for _, f := range functions {
-		names = append(names, f.Name)
-	}
-	return names
 }

@@ -2,39 +2,21 @@ package hosttest
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"net/http"
 	"testing"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
-// TaskHub is what /admin/host/status says of the task hub.
-type TaskHub struct {
-	Session    string      `json:"session"`
-	Address    string      `json:"address"`
-	Partitions []Partition `json:"partitions"`
-}
-
-// Partition is one partition as a host sees it. State is a taskhub.PartitionState, Owner
-// a session.
-type Partition struct {
-	Partition int    `json:"partition"`
-	State     string `json:"state"`
-	Epoch     uint64 `json:"epoch"`
-	Owner     string `json:"owner"`
-}
-
-// TaskHub asks a host what it does with the partitions of the hub.
-func (c Client) TaskHub(ctx context.Context) (*TaskHub, error) {
-	a, err := c.Do(ctx, http.MethodGet, "/admin/host/status", nil)
+// TaskHub asks a host once what it does with the partitions of the hub.
+func (c Client) TaskHub(ctx context.Context) (*client.TaskHubStatus, error) {
+	status, err := c.api().HostStatus(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var status struct {
-		TaskHub *TaskHub `json:"taskHub"`
-	}
-	if err := json.Unmarshal(a.Body, &status); err != nil || status.TaskHub == nil {
-		return nil, fmt.Errorf("the status has no taskHub: %w: %s", err, clip(a.Body))
+	if status.TaskHub == nil {
+		return nil, errors.New("the host's status has no taskHub")
 	}
 	return status.TaskHub, nil
 }
@@ -78,7 +60,7 @@ func (s *Spread) Moves(then *Spread) int {
 // AskSpread asks all hosts who serves what. It is an error if one does not answer, if a
 // partition is served by none of them, or by two, or if they do not agree on it.
 func AskSpread(ctx context.Context, hosts ...*Host) (*Spread, error) {
-	views := make([]*TaskHub, len(hosts))
+	views := make([]*client.TaskHubStatus, len(hosts))
 	s := &Spread{}
 	for i, h := range hosts {
 		var err error

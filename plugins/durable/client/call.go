@@ -31,7 +31,8 @@ func change(ctx context.Context, op, method, path string, want int) call {
 }
 
 // send sends a call, again while that may help, and decodes the answer into result
-// unless that is nil. Any code that is not wanted is an *Error.
+// unless that is nil. Any code that is not wanted is an *Error, and so is an answer that
+// cannot be read.
 func (c *Client) send(ctx context.Context, r call, result any) (*Answer, error) {
 	a, err := c.persist(ctx, r)
 	switch {
@@ -41,7 +42,7 @@ func (c *Client) send(ctx context.Context, r call, result any) (*Answer, error) 
 		return a, nil
 	}
 	if err := json.Unmarshal(a.Body, result); err != nil {
-		return nil, fmt.Errorf("%s: the answer: %w: %s", r.op, err, clip(a.Body))
+		return nil, &Error{Op: r.op, Code: a.Code, Message: clip(a.Body), Err: err}
 	}
 	return a, nil
 }

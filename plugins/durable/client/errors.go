@@ -45,7 +45,7 @@ type Error struct {
 	Type       string        // the host's word for it, as in "InvalidState"; may be empty
 	Message    string        // the host's words; may be empty
 	RetryAfter time.Duration // when the host wants to be asked again; 0: it does not say
-	Err        error         // one of the errors above; nil: an answer that makes no sense
+	Err        error         // one of the errors above, or of encoding/json; nil: nobody knows the code
 }
 
 func (e *Error) Error() string {
