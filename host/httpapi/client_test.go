@@ -141,7 +141,7 @@ func TestGoClientErrors(t *testing.T) {
 			t.Errorf("%v becomes %v, want %v", hub, err, want)
 		}
 		var e *client.Error
-		if again := want == client.ErrBusy || want == client.ErrUnavailable; errors.As(err, &e) && (e.RetryAfter > 0) != again {
+		if again := errors.Is(want, client.ErrBusy) || errors.Is(want, client.ErrUnavailable); errors.As(err, &e) && (e.RetryAfter > 0) != again {
 			t.Errorf("%v: try again after %v", hub, e.RetryAfter)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -80,15 +81,10 @@ func (c *Client) persist(ctx context.Context, r call) (*Answer, error) {
 
 // attempt sends a call once.
 func (c *Client) attempt(ctx context.Context, r call) (*Answer, error) {
-	path := r.path
-	if c.opts.TaskHub != "" {
-		r.query.Set("taskHub", c.opts.TaskHub)
-	}
-	if len(r.query) > 0 {
-		path += "?" + r.query.Encode()
-	}
-	a, err := c.Do(ctx, Request{Method: r.method, Path: path, Header: r.header, Body: r.body})
+	a, err := c.Do(ctx, Request{Method: r.method, Path: c.target(r), Header: r.header, Body: r.body})
 	switch {
+	case errors.Is(err, ErrInvalidArgument):
+		return nil, fmt.Errorf("%s: %w", r.op, err)
 	case err != nil && ctx.Err() != nil:
 		return nil, fmt.Errorf("%s: %w", r.op, context.Cause(ctx))
 	case err != nil:
@@ -97,6 +93,19 @@ func (c *Client) attempt(ctx context.Context, r call) (*Answer, error) {
 		return nil, failure(r.op, a)
 	}
 	return a, nil
+}
+
+// target is path and query of a call.
+func (c *Client) target(r call) string {
+	query := url.Values{}
+	maps.Copy(query, r.query)
+	if c.opts.TaskHub != "" {
+		query.Set("taskHub", c.opts.TaskHub)
+	}
+	if len(query) == 0 {
+		return r.path
+	}
+	return r.path + "?" + query.Encode()
 }
 
 // worthRepeating reports whether another attempt may have an answer. Where nobody

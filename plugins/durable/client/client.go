@@ -1,7 +1,10 @@
 package client
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -35,12 +38,14 @@ type Options struct {
 // Client asks the host at one URL, which may stand for several hosts behind a load
 // balancer. Its methods may be called concurrently.
 type Client struct {
-	base string
-	opts Options
+	base   string
+	broken error // what is wrong with base
+	opts   Options
 }
 
 // New returns a client of the host at base, as in "http://localhost:7071". It makes no
-// connection yet, and costs so little that it can be made for a single call.
+// connection yet, and costs so little that it can be made for a single call. If base is
+// no such URL, every call fails with ErrInvalidArgument.
 func New(base string, o Options) *Client {
 	if o.HTTP == nil {
 		o.HTTP = pooled
@@ -51,7 +56,18 @@ func New(base string, o Options) *Client {
 	if o.RetryFor == 0 {
 		o.RetryFor = DefaultRetryFor
 	}
-	return &Client{base: strings.TrimRight(base, "/"), opts: o}
+	return &Client{base: strings.TrimRight(base, "/"), broken: checkBase(base), opts: o}
+}
+
+func checkBase(base string) error {
+	u, err := url.Parse(base)
+	if err == nil && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		err = errors.New(`want a URL as in "http://localhost:7071"`)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: host %q: %w", ErrInvalidArgument, base, err)
+	}
+	return nil
 }
 
 // pooled keeps a connection for each of many concurrent callers; http.DefaultClient

@@ -36,6 +36,15 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestHostThatIsNoURL(t *testing.T) {
+	for _, base := range []string{"", "localhost:7071", "ftp://hub.test", "http://", "http://a b", "/runtime"} {
+		c := New(base, Options{}) // whose retries would take half a minute
+		if _, err := c.Start(t.Context(), StartRequest{Name: "Order"}); !errors.Is(err, ErrInvalidArgument) || errors.Is(err, ErrUnavailable) {
+			t.Errorf("%q: got %v, want ErrInvalidArgument", base, err)
+		}
+	}
+}
+
 func TestPayloadsThatAreSent(t *testing.T) {
 	type order struct{ N int }
 	tests := []struct {

@@ -28,6 +28,9 @@ type Answer struct {
 // no request id but one in the header, no task hub but one in the path, and no retry. An
 // error means that there was no whole answer.
 func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
+	if c.broken != nil {
+		return nil, c.broken
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
 	var body io.Reader
@@ -36,7 +39,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, c.base+r.Path, body)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrInvalidArgument, err)
 	}
 	maps.Copy(req.Header, c.opts.Header)
 	maps.Copy(req.Header, r.Header)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 )
 
 // HostStatus is how a host is.
@@ -77,5 +76,5 @@ func (c *Client) Functions(ctx context.Context) ([]Function, error) {
 }
 
 func admin(op, path string) call {
-	return call{op: op, method: http.MethodGet, path: path, query: url.Values{}, want: []int{http.StatusOK}}
+	return call{op: op, method: http.MethodGet, path: path, want: []int{http.StatusOK}}
 }
