@@ -16,7 +16,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 
 # What also runs under the race detector; -short keeps it to a few minutes. Not the packages
-# without goroutines (core, kv, history, the models). host/e2e stays: its hosts are built
+# without goroutines (core, kv, history, the models). host/internal/e2e stays: its hosts are built
 # with the detector too, and it is where all parts meet.
 RACE      ?= $(addprefix ./taskhub/,. checkpoint commitlog lease/... partition sched storage/... transport) \
              ./plugins/... ./host/... ./bindings/... ./trigger/...
@@ -123,8 +123,8 @@ CHAOSARGS ?=
 
 .PHONY: chaos
 chaos: build bin/minio ## three hosts under kills, freezes and store faults, then an audit; DURATION=2m: shorter
-	CGO_ENABLED=0 $(BUILD) -o bin/chaos ./host/chaos
-	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o bin/chaos-app ./host/chaos/testdata/app
+	CGO_ENABLED=0 $(BUILD) -o bin/chaos ./host/internal/chaos
+	CGO_ENABLED=0 $(BUILD) -ldflags '-s -w' -o bin/chaos-app ./host/internal/chaos/testdata/app
 	@exec bin/chaos --duration $(DURATION) --json bin/chaos.json $(CHAOSARGS)
 
 # Seeds of a soak, from FIRST on. A failing seed prints itself and how to replay it.

@@ -29,8 +29,9 @@ type Client interface {
 	Start(ctx context.Context, r StartRequest) (StartResult, error)
 	// Get reads an instance's committed state.
 	Get(ctx context.Context, id string, opt GetOptions) (*Instance, error)
-	// Wait returns when the instance is terminal, or with ctx's error.
-	Wait(ctx context.Context, id string) (*Instance, error)
+	// Wait returns when the instance has become terminal, with what Get then returns, or
+	// with ctx's error. An id that is taken over at that moment shows its new instance.
+	Wait(ctx context.Context, id string, opt GetOptions) (*Instance, error)
 	// History reads the committed events of the present execution.
 	History(ctx context.Context, id string) ([]*history.HistoryEvent, error)
 	// List reads one page of instances in the order of their creation per partition.
@@ -91,7 +92,7 @@ type StartResult struct {
 	Replaced bool // a finished instance had the id; it is gone
 }
 
-// GetOptions chooses what Get loads.
+// GetOptions chooses what Get and Wait load.
 type GetOptions struct {
 	// Payloads asks for input and output as well; large ones are read from the store.
 	Payloads bool

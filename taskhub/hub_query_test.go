@@ -184,7 +184,7 @@ func TestWaitOverAPartitionRestart(t *testing.T) {
 		h.begin(t, "a")
 		answers := make(chan *Instance, 1)
 		go func() {
-			i, err := h.Wait(t.Context(), "a")
+			i, err := h.Wait(t.Context(), "a", GetOptions{Payloads: true})
 			if err != nil {
 				t.Error(err)
 			}
@@ -235,10 +235,10 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		h.begin(t, "a")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := h.Wait(ctx, "a"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := h.Wait(ctx, "a", GetOptions{Payloads: true}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if _, err := h.Wait(t.Context(), "nobody"); !errors.Is(err, ErrNotFound) {
+		if _, err := h.Wait(t.Context(), "nobody", GetOptions{Payloads: true}); !errors.Is(err, ErrNotFound) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -271,12 +271,15 @@ func TestLargePayloads(t *testing.T) {
 		if _, err := h.Start(t.Context(), StartRequest{Name: "Big", ID: "a", Input: &input}); err != nil {
 			t.Fatal(err)
 		}
-		i, err := h.Wait(t.Context(), "a")
+		i, err := h.Wait(t.Context(), "a", GetOptions{Payloads: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i.Status != history.Completed || *i.Input != input || len(*i.Output) != 200_002 {
 			t.Errorf("%s, input of %d bytes, output of %d", history.StatusName(i.Status), len(*i.Input), len(*i.Output))
+		}
+		if i, err := h.Wait(t.Context(), "a", GetOptions{}); err != nil || i.Status != history.Completed || i.Input != nil || i.Output != nil {
+			t.Errorf("payloads that nobody asked for: %+v, %v", i, err)
 		}
 		if !history.IsPayloadRef(seen) {
 			t.Errorf("the activity was handed %d bytes, not a reference", len(seen))
@@ -338,7 +341,7 @@ func TestPayloadsAboveTheLimit(t *testing.T) {
 		if _, err := h.Start(t.Context(), StartRequest{Name: "Big", ID: "a"}); err != nil {
 			t.Fatal(err)
 		}
-		i, err := h.Wait(t.Context(), "a")
+		i, err := h.Wait(t.Context(), "a", GetOptions{Payloads: true})
 		if err != nil || i.Status != history.Completed || *i.Output != `"PayloadTooLarge"` {
 			t.Errorf("a result above the limit must fail the call, for good: %+v, %v", i, err)
 		}

@@ -374,7 +374,7 @@ func TestMessagesBetweenPartitionsSurviveACrash(t *testing.T) {
 		_ = h.Stop(ctx)
 		next := host(t, b, running(parentOf), proven)
 		for _, id := range names("p", 20) {
-			i, err := next.Wait(t.Context(), id)
+			i, err := next.Wait(t.Context(), id, GetOptions{Payloads: true})
 			if err != nil || i.Status != history.Completed || *i.Output != `"10 of 10"` {
 				t.Errorf("%s: %+v, %v", id, i, err)
 			}

@@ -171,7 +171,7 @@ func (h *hubHost) begin(t *testing.T, id string) {
 func (h *hubHost) wantDone(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		i, err := h.Wait(t.Context(), id)
+		i, err := h.Wait(t.Context(), id, GetOptions{Payloads: true})
 		if err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}

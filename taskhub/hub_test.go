@@ -150,7 +150,7 @@ func TestHubRunsInstancesAndKeepsThemOverARestart(t *testing.T) {
 			check := func(h *Hub) {
 				t.Helper()
 				for n := range 50 {
-					i, err := h.Wait(ctx, fmt.Sprintf("i%d", n))
+					i, err := h.Wait(ctx, fmt.Sprintf("i%d", n), GetOptions{Payloads: true})
 					if err != nil {
 						t.Fatal(err)
 					}

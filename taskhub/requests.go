@@ -61,12 +61,12 @@ func (h *Hub) checkPayload(what string, payload *string) error {
 }
 
 // Wait implements Client. It outlives the partition's move to another host.
-func (h *Hub) Wait(ctx context.Context, id string) (*Instance, error) {
+func (h *Hub) Wait(ctx context.Context, id string, opt GetOptions) (*Instance, error) {
 	for {
 		_, err := h.router.Ask(ctx, h.ranges.Of(id), &transport.Request{Op: &transport.Request_Wait{Wait: id}})
 		switch {
 		case err == nil:
-			return h.Get(ctx, id, GetOptions{Payloads: true})
+			return h.Get(ctx, id, opt)
 		case ctx.Err() != nil || !errors.Is(err, ErrUnavailable) || h.owners.Stopping():
 			return nil, err
 		}

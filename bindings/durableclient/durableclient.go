@@ -83,11 +83,7 @@ func (s *Services) GetInstance(ctx context.Context, r *protocol.GetInstanceReque
 
 // WaitForInstance answers when the instance has ended, or ends with the call.
 func (s *Services) WaitForInstance(ctx context.Context, r *protocol.GetInstanceRequest) (*protocol.GetInstanceResponse, error) {
-	inst, err := s.hub.Wait(ctx, r.GetInstanceId())
-	if err == nil && r.GetPayloads() {
-		// Wait says what it is, Get what it holds.
-		inst, err = s.hub.Get(ctx, r.GetInstanceId(), taskhub.GetOptions{Payloads: true})
-	}
+	inst, err := s.hub.Wait(ctx, r.GetInstanceId(), taskhub.GetOptions{Payloads: r.GetPayloads()})
 	return instance(inst, r.GetPayloads(), err)
 }
 

@@ -47,7 +47,9 @@ func (h *fakeHub) Get(_ context.Context, _ string, o taskhub.GetOptions) (*taskh
 	return h.inst, h.err
 }
 
-func (h *fakeHub) Wait(context.Context, string) (*taskhub.Instance, error) { return h.inst, h.err }
+func (h *fakeHub) Wait(ctx context.Context, id string, o taskhub.GetOptions) (*taskhub.Instance, error) {
+	return h.Get(ctx, id, o)
+}
 
 func (h *fakeHub) RaiseEvent(ctx context.Context, id, name string, data *string) error {
 	h.said, h.request = fmt.Sprint(id, " ", name, " ", *data), taskhub.RequestID(ctx)
@@ -130,6 +132,9 @@ func TestCalls(t *testing.T) {
 	if err != nil || !g.Exists || g.Status.Output.GetValue() != out || !hub.opt.Payloads ||
 		!g.Status.CreatedTime.AsTime().Equal(at) || g.Status.LastUpdatedTime != nil || g.Status.Input != nil {
 		t.Errorf("wait: %v %v", g, err)
+	}
+	if g, err = s.WaitForInstance(ctx, &protocol.GetInstanceRequest{InstanceId: "i"}); err != nil || g.Status.Output != nil || hub.opt.Payloads {
+		t.Errorf("wait without payloads: %v %v", g, err)
 	}
 	if g, err = s.GetInstance(ctx, &protocol.GetInstanceRequest{InstanceId: "i"}); err != nil || g.Status.Output != nil || hub.opt.Payloads {
 		t.Errorf("get without payloads: %v %v", g, err)

@@ -47,7 +47,7 @@ func (b *bench) start(ctx context.Context, name, id string, input string) error 
 
 // wait fails when the instance did: a fast failure is no result.
 func (b *bench) wait(ctx context.Context, id string) error {
-	inst, err := b.hub().Wait(ctx, id)
+	inst, err := b.hub().Wait(ctx, id, taskhub.GetOptions{Payloads: true})
 	if err == nil && inst.Status != history.Completed {
 		err = fmt.Errorf("instance %s is %s: %s", id, history.StatusName(inst.Status), inst.Failure.GetErrorMessage())
 	}

@@ -37,7 +37,9 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 
 // firstJSON returns the first complete JSON value of body, or errNotJSON. What
 // follows it is ignored (F§3.2). The text must be UTF-8: it will stand in protobuf
-// strings, which cannot hold anything else.
+// strings, which cannot hold anything else. The hub checks again that it is JSON: not
+// every client comes this way, and this one cannot tell where the first value ends
+// without looking at all of it.
 func firstJSON(body []byte) (string, error) {
 	body = bytes.TrimSpace(body)
 	if !json.Valid(body) {

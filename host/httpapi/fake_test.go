@@ -102,13 +102,13 @@ func (f *fakeClient) Get(_ context.Context, id string, opt taskhub.GetOptions) (
 	return &c, nil
 }
 
-func (f *fakeClient) Wait(ctx context.Context, id string) (*taskhub.Instance, error) {
+func (f *fakeClient) Wait(ctx context.Context, id string, opt taskhub.GetOptions) (*taskhub.Instance, error) {
 	if f.waiting != nil {
 		f.waiting <- struct{}{}
 	}
 	select {
 	case <-f.ended:
-		return f.Get(ctx, id, taskhub.GetOptions{})
+		return f.Get(ctx, id, opt)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

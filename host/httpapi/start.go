@@ -73,10 +73,7 @@ func waitTime(q query) (wait time.Duration, problem string) {
 func (a *api) answerEnd(w http.ResponseWriter, r *http.Request, id string, wait time.Duration) bool {
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
-	if _, err := a.Client.Wait(ctx, id); err != nil {
-		return false
-	}
-	in, err := a.Client.Get(r.Context(), id, taskhub.GetOptions{Payloads: true})
+	in, err := a.Client.Wait(ctx, id, taskhub.GetOptions{Payloads: true})
 	if err != nil || !history.IsTerminal(in.Status) {
 		return false
 	}

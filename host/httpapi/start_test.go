@@ -40,6 +40,9 @@ func TestWaitForTheEnd(t *testing.T) {
 			if w.Header().Get("Location") != "" || w.Header().Get("Retry-After") != "" {
 				t.Errorf("headers %v", w.Header())
 			}
+			if len(c.log) != 2 || c.log[1] != "get x" { // payloads may be large
+				t.Errorf("the hub was asked for %q, want one start and one get", c.log)
+			}
 		})
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // fakeAPI plays a host with one parent and its children: a child completes when
@@ -31,11 +33,11 @@ type fakeAPI struct {
 
 const parentID = "demo-1"
 
-func newFakeAPI(t *testing.T, children int) (*fakeAPI, client) {
+func newFakeAPI(t *testing.T, children int) (*fakeAPI, *client.Client) {
 	f := &fakeAPI{parent: parentID, acks: map[string]map[string]any{}, children: children}
 	srv := httptest.NewServer(f.handler())
 	t.Cleanup(srv.Close)
-	return f, client{srv.URL}
+	return f, client.New(srv.URL, client.Options{})
 }
 
 func (f *fakeAPI) handler() http.Handler {
@@ -43,10 +45,10 @@ func (f *fakeAPI) handler() http.Handler {
 	mux.HandleFunc("GET /admin/functions", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `[{"name":%q}]`, orchestrator)
 	})
-	mux.HandleFunc("POST "+api+"/orchestrators/"+orchestrator+"/{id}", f.start)
-	mux.HandleFunc("GET "+api+"/instances/{id}", f.status)
-	mux.HandleFunc("GET "+api+"/instances", f.list)
-	mux.HandleFunc("POST "+api+"/instances/{id}/raiseEvent/DownloadCompletedAck", f.raise)
+	mux.HandleFunc("POST "+client.BasePath+"/orchestrators/"+orchestrator+"/{id}", f.start)
+	mux.HandleFunc("GET "+client.BasePath+"/instances/{id}", f.status)
+	mux.HandleFunc("GET "+client.BasePath+"/instances", f.list)
+	mux.HandleFunc("POST "+client.BasePath+"/instances/{id}/raiseEvent/DownloadCompletedAck", f.raise)
 	mux.HandleFunc("GET /files/{id}", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("id") == f.broken {
 			http.Error(w, "gone", http.StatusGone)
@@ -82,7 +84,7 @@ func (f *fakeAPI) status(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"name": orchestrator, "instanceId": id, "runtimeStatus": "Completed", "output": out,
-		"historyEvents": []event{{EventType: "ExecutionStarted", Timestamp: at(0)}, {EventType: "ExecutionCompleted", Timestamp: at(9)}},
+		"historyEvents": []client.Event{{EventType: "ExecutionStarted", Timestamp: at(0)}, {EventType: "ExecutionCompleted", Timestamp: at(9)}},
 	})
 }
 
@@ -93,11 +95,11 @@ func (f *fakeAPI) list(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	i := f.children
-	if token := r.Header.Get(continuation); token != "" {
+	if token := r.Header.Get("x-ms-continuation-token"); token != "" {
 		_, _ = fmt.Sscan(token, &i)
 	}
 	if i > 1 {
-		w.Header().Set(continuation, fmt.Sprint(i-1))
+		w.Header().Set("x-ms-continuation-token", fmt.Sprint(i-1))
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -176,8 +178,8 @@ func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if final.RuntimeStatus != "Completed" {
-		t.Errorf("final status %q", final.RuntimeStatus)
+	if final.Status != client.StatusCompleted {
+		t.Errorf("final status %q", final.Status)
 	}
 	for i := 1; i <= 3; i++ {
 		id := fmt.Sprintf("%s:%d", parentID, i)
@@ -190,34 +192,15 @@ func TestPlayDevicesAcknowledgesEachOnce(t *testing.T) {
 	}
 }
 
-func TestAHostThatIsNotAvailableIsAskedAgain(t *testing.T) {
-	var keys []string
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		keys = append(keys, r.Header.Get("Idempotency-Key"))
-		if len(keys) == 1 {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return
-		}
-		w.WriteHeader(http.StatusAccepted)
-	}))
-	defer srv.Close()
-	if err := (client{srv.URL}).start(t.Context(), orchestrator, "x", 1); err != nil {
-		t.Fatal(err)
-	}
-	if len(keys) != 2 || keys[0] == "" || keys[0] != keys[1] {
-		t.Errorf("request keys %q, want one, twice", keys)
-	}
-}
-
 func TestChildrenComeInTheOrderOfTheirTasks(t *testing.T) {
 	_, c := newFakeAPI(t, 12)
-	children, err := c.children(t.Context(), parentID)
-	if err != nil || len(children) != 12 {
-		t.Fatalf("%d children, error %v; want 12 from 12 pages", len(children), err)
+	all, err := children(t.Context(), c, parentID)
+	if err != nil || len(all) != 12 {
+		t.Fatalf("%d children, error %v; want 12 from 12 pages", len(all), err)
 	}
-	for i, child := range children {
-		if want := fmt.Sprintf("%s:%d", parentID, i+1); child.InstanceID != want {
-			t.Errorf("child %d is %s, want %s", i, child.InstanceID, want)
+	for i, child := range all {
+		if want := fmt.Sprintf("%s:%d", parentID, i+1); child.ID != want {
+			t.Errorf("child %d is %s, want %s", i, child.ID, want)
 		}
 	}
 }
@@ -233,7 +216,9 @@ func TestPlayDevicesNamesTheDeviceThatFailed(t *testing.T) {
 
 func TestReportMustNameEveryDevice(t *testing.T) {
 	tests := []struct {
-		name, status, output, want string
+		name         string
+		status       client.RuntimeStatus
+		output, want string
 	}{
 		{"all provisioned", "Completed", `{"devices":1,"receipts":[{"device":"d","provisioned":true}]}`, ""},
 		{"receipt missing", "Completed", `{"devices":1,"receipts":[]}`, "0 receipts"},
@@ -242,7 +227,7 @@ func TestReportMustNameEveryDevice(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := printReport(&bytes.Buffer{}, &status{RuntimeStatus: tt.status, Output: json.RawMessage(tt.output)}, 1)
+			err := printReport(&bytes.Buffer{}, &client.Instance{Status: tt.status, Output: json.RawMessage(tt.output)}, 1)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Errorf("got %v, want no error", err)

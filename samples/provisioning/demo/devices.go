@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // pollEvery is how often the demo looks at the instances. A real device would be
@@ -23,7 +25,7 @@ type device struct {
 
 // playDevices acts as every device of the parent until the parent has ended, and
 // returns its final status.
-func playDevices(ctx context.Context, c client, parent string, p *progress) (*status, error) {
+func playDevices(ctx context.Context, c *client.Client, parent string, p *progress) (*client.Instance, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var acting sync.WaitGroup
 	defer acting.Wait()
@@ -34,46 +36,46 @@ func playDevices(ctx context.Context, c client, parent string, p *progress) (*st
 	defer tick.Stop()
 	for {
 		// The parent first: if it has ended, then so have the children looked at next.
-		now, err := c.get(ctx, parent, false)
+		now, err := c.Get(ctx, parent, client.GetOptions{})
 		if err != nil {
 			return nil, orCause(ctx, err)
 		}
-		children, err := c.children(ctx, parent)
+		all, err := children(ctx, c, parent)
 		if err != nil {
 			return nil, orCause(ctx, err)
 		}
-		for i, child := range children {
+		for i, child := range all {
 			var d device
 			// Until its package exists a child's custom status is null.
 			if json.Unmarshal(child.CustomStatus, &d) != nil || d.PackageURL == "" {
 				continue
 			}
-			if child.terminal() {
-				p.end(d.ID, "flow "+child.RuntimeStatus)
+			if child.Status.Terminal() {
+				p.end(d.ID, "flow "+string(child.Status))
 				continue
 			}
-			if !acts[child.InstanceID] {
-				acts[child.InstanceID] = true
+			if !acts[child.ID] {
+				acts[child.ID] = true
 				acting.Go(func() {
-					if err := d.act(ctx, c, child.InstanceID, i, p); err != nil {
+					if err := d.act(ctx, c, child.ID, i, p); err != nil {
 						cancel(fmt.Errorf("device %s: %w", d.ID, err))
 					}
 				})
 			}
 		}
-		if now.terminal() {
+		if now.Status.Terminal() {
 			return now, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s is still %s: %w", parent, now.RuntimeStatus, context.Cause(ctx))
+			return nil, fmt.Errorf("%s is still %s: %w", parent, now.Status, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
 }
 
 // act is one device: it downloads its package, installs it, and acknowledges.
-func (d device) act(ctx context.Context, c client, instance string, nth int, p *progress) error {
+func (d device) act(ctx context.Context, c *client.Client, instance string, nth int, p *progress) error {
 	p.set(d.ID, "downloads its package")
 	body, err := download(ctx, d.PackageURL)
 	if err != nil {
@@ -87,7 +89,7 @@ func (d device) act(ctx context.Context, c client, instance string, nth int, p *
 	case <-time.After(time.Duration(200+150*nth) * time.Millisecond):
 	}
 	ack := map[string]any{"bytes": len(body), "sha256": fmt.Sprintf("%x", sha256.Sum256(body))}
-	if err := c.raise(ctx, instance, "DownloadCompletedAck", ack); err != nil {
+	if err := c.RaiseEvent(ctx, instance, "DownloadCompletedAck", ack); err != nil {
 		return err
 	}
 	p.set(d.ID, "raised DownloadCompletedAck")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // stopTimeout bounds how long a host may take to drain after SIGTERM.
@@ -70,7 +71,7 @@ func (h *host) ready(ctx context.Context, function string) error {
 	for {
 		if last = h.announced(); last == nil {
 			var names []string
-			if names, last = (client{h.url}).functions(ctx); last == nil {
+			if names, last = functions(ctx, client.New(h.url, client.Options{RetryFor: -1})); last == nil {
 				if slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, function) }) {
 					return nil
 				}
@@ -144,16 +145,11 @@ func (h *host) logTail(n int) string {
 }
 
 // functions lists the names of the loaded functions.
-func (c client) functions(ctx context.Context) ([]string, error) {
-	var list []struct {
-		Name string `json:"name"`
-	}
-	if err := c.call(ctx, http.MethodGet, "/admin/functions", nil, &list, http.StatusOK); err != nil {
-		return nil, err
-	}
+func functions(ctx context.Context, c *client.Client) ([]string, error) {
+	list, err := c.Functions(ctx)
 	names := make([]string, len(list))
 	for i, f := range list {
 		names[i] = f.Name
 	}
-	return names, nil
+	return names, err
 }

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // orchestrator is what the demo starts; its children play the devices' part.
@@ -70,9 +72,10 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "host serves on %s\n", h.url)
-	c := client{base: h.url}
+	c := client.New(h.url, client.Options{RetryFor: o.timeout})   // its partitions may be opening
 	id := "demo-" + strconv.FormatInt(time.Now().UnixMilli(), 36) // a hub may hold earlier demos
-	if err := c.start(ctx, orchestrator, id, map[string]int{"devices": o.devices}); err != nil {
+	input := map[string]int{"devices": o.devices}
+	if _, err := c.Start(ctx, client.StartRequest{Name: orchestrator, ID: id, Input: input}); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s started for %d devices, instance %s\n\n", orchestrator, o.devices, id)
@@ -105,23 +108,23 @@ type receipt struct {
 }
 
 // printReport shows the output and fails unless every device was provisioned.
-func printReport(out io.Writer, final *status, devices int) error {
-	if final.RuntimeStatus != "Completed" {
-		return fmt.Errorf("%s ended as %s: %s", final.InstanceID, final.RuntimeStatus, final.Output)
+func printReport(out io.Writer, final *client.Instance, devices int) error {
+	if final.Status != client.StatusCompleted {
+		return fmt.Errorf("%s ended as %s: %s", final.ID, final.Status, final.Output)
 	}
 	var text any
 	if err := json.Unmarshal(final.Output, &text); err != nil {
-		return fmt.Errorf("output of %s: %w", final.InstanceID, err)
+		return fmt.Errorf("output of %s: %w", final.ID, err)
 	}
 	pretty, err := json.MarshalIndent(text, "", "  ")
 	if err != nil {
-		return fmt.Errorf("output of %s: %w", final.InstanceID, err)
+		return fmt.Errorf("output of %s: %w", final.ID, err)
 	}
 	fmt.Fprintf(out, "\nreport\n%s\n", pretty)
 
 	var r report
 	if err := json.Unmarshal(final.Output, &r); err != nil {
-		return fmt.Errorf("output of %s: %w", final.InstanceID, err)
+		return fmt.Errorf("output of %s: %w", final.ID, err)
 	}
 	if r.Devices != devices || len(r.Receipts) != devices {
 		return fmt.Errorf("the report names %d devices and has %d receipts, want %d", r.Devices, len(r.Receipts), devices)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 // row is one line of the timeline: something that took from begin to end.
@@ -25,29 +27,29 @@ const (
 )
 
 // timelineOf reads the histories of an instance and of its children.
-func timelineOf(ctx context.Context, c client, parent string) ([]row, error) {
-	s, err := c.get(ctx, parent, true)
+func timelineOf(ctx context.Context, c *client.Client, parent string) ([]row, error) {
+	s, err := c.Get(ctx, parent, client.GetOptions{History: true})
 	if err != nil {
 		return nil, err
 	}
 	rows := rowsOf(s.Name, 0, s.History)
-	children, err := c.children(ctx, parent)
+	all, err := children(ctx, c, parent)
 	if err != nil {
 		return nil, err
 	}
-	for _, child := range children {
-		s, err := c.get(ctx, child.InstanceID, true)
+	for _, child := range all {
+		s, err := c.Get(ctx, child.ID, client.GetOptions{History: true})
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, rowsOf(s.InstanceID, 1, s.History)...)
+		rows = append(rows, rowsOf(s.ID, 1, s.History)...)
 	}
 	return rows, nil
 }
 
 // rowsOf turns one history into a row for the instance and one for each activity
 // and each event that it waited for. Children have histories of their own.
-func rowsOf(name string, depth int, history []event) []row {
+func rowsOf(name string, depth int, history []client.Event) []row {
 	rows := []row{{name: name, depth: depth, kind: instanceRow}}
 	var last time.Time // when the orchestrator last had something to go on with
 	for _, e := range history {

@@ -3,6 +3,8 @@ package main
 import (
 	"testing"
 	"time"
+
+	"github.com/durafunc/durafunc/plugins/durable/client"
 )
 
 var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -10,13 +12,13 @@ var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func at(ms int) time.Time { return t0.Add(time.Duration(ms) * time.Millisecond) }
 
 func TestTimeline(t *testing.T) {
-	parent := rowsOf("Parent", 0, []event{
+	parent := rowsOf("Parent", 0, []client.Event{
 		{EventType: "ExecutionStarted", Timestamp: at(0)},
 		{EventType: "TaskCompleted", ScheduledTime: at(0), Timestamp: at(20), FunctionName: "Ids"},
 		{EventType: "SubOrchestrationInstanceCompleted", ScheduledTime: at(20), Timestamp: at(100), FunctionName: "Child"},
 		{EventType: "ExecutionCompleted", Timestamp: at(100)},
 	})
-	child := rowsOf("p:1", 1, []event{
+	child := rowsOf("p:1", 1, []client.Event{
 		{EventType: "ExecutionStarted", Timestamp: at(20)},
 		{EventType: "TaskCompleted", ScheduledTime: at(20), Timestamp: at(20), FunctionName: "Quick"},
 		{EventType: "TimerCreated", Timestamp: at(40)},

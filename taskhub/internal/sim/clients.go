@@ -118,10 +118,11 @@ func (c *client) end(id string) *taskhub.Instance {
 	for {
 		err := c.try("wait "+id, func(ctx context.Context, hub *taskhub.Hub) (err error) {
 			i, err = c.see(ctx, hub, id, func() (*taskhub.Instance, error) {
+				all := taskhub.GetOptions{Payloads: true}
 				if c.c.w.chance(0.5) {
-					return hub.Wait(ctx, id)
+					return hub.Wait(ctx, id, all)
 				}
-				return hub.Get(ctx, id, taskhub.GetOptions{Payloads: true})
+				return hub.Get(ctx, id, all)
 			})
 			return err
 		})
