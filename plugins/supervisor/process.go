@@ -20,7 +20,7 @@ import (
 
 const (
 	// window is gRPC's flow control window in bytes, above a burst of frames, so
-	// that the sender never waits for an update (limit.md).
+	// that the sender never waits for an update.
 	window = 8 << 20
 	// shutdownGrace is how long a drained process may take to exit.
 	shutdownGrace = 3 * time.Second
