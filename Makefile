@@ -34,6 +34,9 @@ endif
 BUILD   := go build -trimpath -buildvcs=false
 SAMPLES := $(dir $(wildcard samples/*/main.go))
 
+# Not in ./..., since the go tool passes over directories that begin with a dot.
+CIPKGS := ./.ci/docs ./.ci/imports ./.ci/minio
+
 ifeq ($(STORE),minio)
   # Starts MinIO unless one answers, creates the bucket, and runs what follows
   # with the environment that points a host at it.
@@ -78,21 +81,22 @@ SELFTEST := go test -timeout 20m -tags planted -run PlantedBug ./taskhub ./taskh
 
 .PHONY: test
 test: build samples bin/minio $(DYNALITE) ## every test, on files and on a real MinIO
-	$(REQUIRE) go test -timeout 20m $(TESTFLAGS) ./... ./.ci/minio
+	$(REQUIRE) go test -timeout 20m $(TESTFLAGS) ./... $(CIPKGS)
 	$(SELFTEST) $(TESTFLAGS)
 	$(REQUIRE) go test -timeout 20m -race -short $(TESTFLAGS) $(RACE)
 
 .PHONY: check
-check: ## format, vet, module file, lint with the import rules
+check: ## format, vet, module file, picture of imports, lint with the import rules
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "not gofmt-clean:"; echo "$$out"; exit 1; }
-	go vet ./... ./.ci/minio
+	go vet ./... $(CIPKGS)
 	go vet -tags planted ./taskhub ./taskhub/internal/...
 	go mod tidy -diff
+	@go run ./.ci/imports | diff -u docs/imports.md - || { echo "docs/imports.md is out of date: run make imports"; exit 1; }
 	$(MAKE) --no-print-directory lint
 
 .PHONY: lint
 lint: bin/golangci-lint ## golangci-lint with the import rules alone
-	bin/golangci-lint run ./... ./.ci/minio
+	bin/golangci-lint run ./... $(CIPKGS)
 	bin/golangci-lint run --build-tags planted ./taskhub ./taskhub/internal/...
 
 # Flags for durafunc-bench, as BENCHARGS="--workloads w1c --repetitions 5": those that are
@@ -175,6 +179,10 @@ generate: ## regenerate *.pb.go from *.proto, with pinned tools in bin/tools
 	GOBIN=$(CURDIR)/bin/tools go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.6.2
 	GOBIN=$(CURDIR)/bin/tools go install github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto@v0.6.1-0.20240319094008-0393e58bdf10
 	PATH=$(CURDIR)/bin/tools:$$PATH buf generate --template .ci/buf.gen.yaml
+
+.PHONY: imports
+imports: ## draw docs/imports.md, the picture of who imports whom
+	@drawn=$$(go run ./.ci/imports) && printf '%s\n' "$$drawn" > docs/imports.md
 
 .PHONY: clean
 clean: ## remove what was built; state in .durafunc/ and cached tools stay

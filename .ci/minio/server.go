@@ -102,7 +102,7 @@ func (s *server) stop() {
 	}
 }
 
-// alive says whether a MinIO answers at endpoint.
+// alive reports whether a MinIO answers at endpoint.
 func alive(ctx context.Context, endpoint string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -74,7 +74,7 @@ type File struct {
 	Body        []byte
 }
 
-// Put stores a file under a new random id and answers its URL. An empty
+// Put stores a file under a new random id and returns its URL. An empty
 // contentType is guessed from the name's ending.
 func (s *Store) Put(ctx context.Context, name, contentType string, body []byte) (string, error) {
 	if contentType == "" {
@@ -139,7 +139,7 @@ func (s *Store) Get(ctx context.Context, id, name string) (*File, error) {
 	return f, nil
 }
 
-// Sweep removes the files that expired at least grace ago and says how many; until
+// Sweep removes the files that expired at least grace ago and returns how many; until
 // then they are answered as expired. Age counts from the store's own time of
 // writing, so nothing is read.
 func (s *Store) Sweep(ctx context.Context, grace time.Duration) (removed int, err error) {

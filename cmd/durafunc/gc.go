@@ -6,8 +6,8 @@ import (
 )
 
 // tuneGC lets the heap grow to five times what is live before it is collected: the
-// host's heap is small, and this is worth a tenth of its throughput (limit.md, lesson
-// 4). GOGC and GOMEMLIMIT of the environment win.
+// host's heap is small, and this is worth a tenth of its throughput. GOGC and GOMEMLIMIT
+// of the environment win.
 func tuneGC() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

@@ -51,7 +51,7 @@ func (e *LoadError) Error() string {
 // Unwrap gives the reason.
 func (e *LoadError) Unwrap() error { return e.Err }
 
-// worthRetrying says whether the same file may load later without being changed.
+// worthRetrying reports whether the same file may load later without being changed.
 func worthRetrying(err error) bool {
 	for _, verdict := range []error{ErrNotExecutable, ErrNotApp, ErrProtocol, ErrChecksum, ErrManifest} {
 		if errors.Is(err, verdict) {

@@ -38,7 +38,7 @@ type Options struct {
 	Log     hclog.Logger
 	Handler Handler
 
-	// CheckBinding judges one binding of a described function and says whether it
+	// CheckBinding judges one binding of a described function and reports whether it
 	// is a trigger.
 	CheckBinding func(*protocol.Binding) (trigger bool, err error)
 

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beingWritten says whether any process has the file open for writing. A slow
+// beingWritten reports whether any process has the file open for writing. A slow
 // copy may pause for longer than any settle time; the kernel refuses a read lease
 // on a file that has a writer, which is the test that execve makes (ETXTBSY),
 // without running anything.

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// beingWritten cannot be told here without running the file: time alone decides.
+// beingWritten cannot be found out here without running the file: time alone decides.
 func beingWritten(string) bool { return false }
 
 // isolate gives the app a process group of its own, so that an interrupt at the

@@ -20,7 +20,7 @@ import (
 
 const (
 	// window is gRPC's flow control window in bytes, above a burst of frames, so
-	// that the sender never waits for an update (limit.md).
+	// that the sender never waits for an update.
 	window = 8 << 20
 	// shutdownGrace is how long a drained process may take to exit.
 	shutdownGrace = 3 * time.Second
@@ -197,7 +197,7 @@ func hostServer(hs protocol.HostServicesServer) func([]grpc.ServerOption) *grpc.
 	}
 }
 
-// run receives until the stream ends, sees the process off and gives its items
+// run receives until the stream ends, reaps the process and gives its items
 // back. It is the only one that does.
 func (p *process) run() {
 	defer close(p.done)
@@ -237,7 +237,7 @@ func (p *process) run() {
 }
 
 // reap waits for the process and go-plugin's goroutines. A process that has not
-// been killed before is asked to exit. It says how the process ended.
+// been killed before is asked to exit. It returns how the process ended.
 func (p *process) reap() error {
 	reaped := make(chan struct{})
 	go func() {

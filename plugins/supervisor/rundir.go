@@ -83,7 +83,7 @@ type binary struct {
 
 func (b *binary) discard() { _ = os.RemoveAll(b.dir) }
 
-// same says whether both would run the same program in the same way.
+// same reports whether both would run the same program in the same way.
 func (b *binary) same(o *binary) bool {
 	return b.sum == o.sum && fmt.Sprint(b.man.Args, b.man.environment(), b.man.SHA256) ==
 		fmt.Sprint(o.man.Args, o.man.environment(), o.man.SHA256)

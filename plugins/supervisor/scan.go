@@ -27,7 +27,7 @@ func (c candidate) manifestPath() string {
 	return ""
 }
 
-// unchanged says whether the directory still holds it as it was found.
+// unchanged reports whether the directory still holds it as it was found.
 func (c candidate) unchanged() bool {
 	dir := c.dir
 	if c.folder {
@@ -47,7 +47,7 @@ type fingerprint struct {
 
 func (p fingerprint) newest() time.Time { return time.Unix(0, max(p.mtime, p.manModTime)) }
 
-// ignored says whether a name cannot be an app: hidden, or how editors, browsers
+// ignored reports whether a name cannot be an app: hidden, or how editors, browsers
 // and copying tools call a file that is not finished.
 func ignored(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") ||
@@ -71,7 +71,7 @@ func look(dir string) ([]candidate, error) {
 	return found, nil
 }
 
-// lookAt says whether a name in dir is a candidate, and which.
+// lookAt reports whether a name in dir is a candidate, and which.
 func lookAt(dir, name string) (c candidate, ok bool) {
 	if ignored(name) {
 		return c, false

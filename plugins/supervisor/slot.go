@@ -15,7 +15,7 @@ const (
 	healthyAfter = time.Minute
 )
 
-// backoff says how long to wait before the next start of an app that ended.
+// backoff is how long to wait before the next start of an app that ended.
 type backoff struct{ next time.Duration }
 
 // after gives the wait after a run of the given length, and doubles the next one
@@ -89,7 +89,7 @@ func (s *slot) note() (c *candidate, removed bool) {
 	return c, removed
 }
 
-// run serves the slot until ctx ends, when the supervisor sees its process off, or
+// run serves the slot until ctx ends, when the supervisor stops its process, or
 // until the app has been removed.
 func (s *slot) run(ctx context.Context) {
 	for {

@@ -7,7 +7,7 @@ import (
 )
 
 // A frame takes what is waiting up to these bounds; larger ones gain nothing
-// (limit.md, lesson 6). One item above frameBytes travels alone.
+// (measured). One item above frameBytes travels alone.
 const (
 	frameItems = 64
 	frameBytes = 1 << 20

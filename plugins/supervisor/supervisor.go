@@ -188,7 +188,8 @@ func (s *Supervisor) retire(p *process) {
 	})
 }
 
-// forget takes a removed slot out, unless its file has come back meanwhile.
+// forget takes a removed slot out, unless its file has come back meanwhile; it reports
+// whether it did.
 func (s *Supervisor) forget(sl *slot) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -48,7 +48,7 @@ func (s *Supervisor) watch(w *fsnotify.Watcher) {
 	}
 }
 
-// scan looks at the directory once and tells the slots. It says whether to look
+// scan looks at the directory once and tells the slots. It reports whether to look
 // again soon, because something has not come to rest.
 func (s *Supervisor) scan(w *fsnotify.Watcher, first bool) (moving bool) {
 	found, err := look(s.opt.Dir)

@@ -75,7 +75,7 @@ func (p *Publisher) Known(m *Manifest) {
 	}
 }
 
-// Upload puts the files that the bucket does not have yet and answers the manifest,
+// Upload puts the files that the bucket does not have yet and returns the manifest,
 // to be published by replacing the root. Names contain the epoch, so two owners
 // never write the same name with different bytes.
 func (p *Publisher) Upload(ctx context.Context, f Frozen) (*Manifest, error) {

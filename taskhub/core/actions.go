@@ -21,7 +21,7 @@ const wideFanOut = 8
 // maxReadableID is the length from which a derived child id is hashed.
 const maxReadableID = 100
 
-// actions carries out what an episode decided, in order, and says whether the
+// actions carries out what an episode decided, in order, and reports whether the
 // execution has ended. Each action but CancelTimer and TerminateOrchestration adds
 // one history event: the SDK counts them the same way.
 func (c *Core) actions(now int64, i *instance, r *work.EpisodeResult) (ended bool) {
@@ -77,7 +77,7 @@ func countChildren(actions []*history.OrchestratorAction) int {
 	return n
 }
 
-// opens says whether an action opens a task under its number.
+// opens reports whether an action opens a task under its number.
 func opens(a *history.OrchestratorAction) bool {
 	switch a.OrchestratorActionType.(type) {
 	case *history.OrchestratorAction_ScheduleTask, *history.OrchestratorAction_CreateTimer, *history.OrchestratorAction_CreateSubOrchestration:

@@ -352,7 +352,7 @@ func TestWaiters(t *testing.T) {
 	if len(*first)+len(*second) > 0 || len(*nobody) != 1 || !errors.Is((*nobody)[0], core.ErrNotFound) {
 		t.Errorf("before the end: %v, %v; nobody: %v", *first, *second, *nobody)
 	}
-	// The end is told after its commit, not before.
+	// The end is reported after its commit, not before.
 	data := "1"
 	r.post("a", func(c *core.Core, now int64, reply func(error)) { c.Raise(now, "a", "e", &data, reply) })
 	n := r.nodes[0]

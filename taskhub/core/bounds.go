@@ -18,7 +18,7 @@ const (
 )
 
 const (
-	// heldAtOnce is how many held instances are tried together. More would run in vain,
+	// heldAtOnce is how many held instances are tried together. More would run for nothing,
 	// when the first of them fill the outbox again.
 	heldAtOnce = 64
 	// instanceBytes is what a new instance adds to a batch beside its events.
@@ -29,7 +29,7 @@ const (
 // nothing and may be sent again, under the same id.
 var ErrBusy = errors.New("too much is waiting")
 
-// full says whether the outbox to partition dst is at its bound.
+// full reports whether the outbox to partition dst is at its bound.
 func (c *Core) full(dst int) bool {
 	o := &c.outbox[dst]
 	return len(o.messages) >= c.cfg.MaxOutboxMessages || o.bytes >= c.cfg.MaxOutboxBytes
@@ -83,7 +83,7 @@ func (c *Core) addressees(i *instance, r *work.EpisodeResult) iter.Seq[string] {
 	}
 }
 
-// ends says whether a result of i's episode ends it for good.
+// ends reports whether a result of i's episode ends it, so that no execution follows.
 func (c *Core) ends(i *instance, r *work.EpisodeResult) bool {
 	if r.Failed != nil || r.NonDeterminism != nil && c.cfg.FailNonDeterminism {
 		return true
@@ -105,7 +105,7 @@ func (i *instance) awaitedBy() string {
 	return ""
 }
 
-// roomToEnd answers ErrBusy when a client's wish to end i would add to an outbox that is
+// roomToEnd returns ErrBusy when a client's wish to end i would add to an outbox that is
 // at its bound.
 //
 // What a message from another partition causes is added whatever the bound: a message that
@@ -150,7 +150,7 @@ func (c *Core) Held() int { return len(c.held) }
 
 // tryHeld wakes held instances whose outbox has room, in the order in which they came.
 // Each that is woken runs, and with its result this is called again: so all of them come
-// to their turn, though a turn may be in vain.
+// to their turn, though a turn may change nothing.
 func (c *Core) tryHeld(now int64) {
 	if len(c.held) == 0 || planted.Is(planted.HeldForGood) {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
-// parent calls one child with an explicit or derived id and answers what became of it.
+// parent calls one child with an explicit or derived id and returns what became of it.
 func parent(id, child string, tags ...string) orchestrator {
 	return func(f *flow) (string, *history.TaskFailureDetails) {
 		out, fail := f.await(f.child(child, id, f.input, tags...))

@@ -96,7 +96,7 @@ type Effects struct {
 	Acks    []Ack      // receipts for messages from other partitions
 }
 
-// Empty says that there is nothing to release.
+// Empty reports whether there is nothing to release.
 func (e *Effects) Empty() bool {
 	return e.Work.Empty() && len(e.Replies)+len(e.Sends)+len(e.Acks) == 0
 }
@@ -242,7 +242,7 @@ func (c *Core) NextTimer() int64 {
 	return c.timers.timerHeap[0].due
 }
 
-// Busy says whether anything but timers and requests lets the partition go on: work that
+// Busy reports whether anything but timers and requests lets the partition go on: work that
 // is out or could be, messages that are not acknowledged, effects that wait.
 func (c *Core) Busy() bool {
 	if c.Waiting() || len(c.episodes)+len(c.activities)+len(c.local)+len(c.held) > 0 {
@@ -269,5 +269,5 @@ func (c *Core) WakeAt() int64 {
 // ExecutionID derives the id of a new execution from whatever makes it unique.
 func ExecutionID(seed ...string) string { return hashID(seed...) }
 
-// statusOf is a short cut for reading a row.
+// terminal reports whether the instance has ended.
 func (i *instance) terminal() bool { return history.IsTerminal(i.row.Status) }

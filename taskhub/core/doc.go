@@ -7,7 +7,7 @@
 // changed since the last Seal into one batch of mutations and the effects that may
 // leave once that batch is durable. Episodes alone leave before: TakeEpisodes hands
 // them out as soon as their cause is known, because nothing of theirs can be seen
-// outside before it is committed too (design §4).
+// outside before it is committed too.
 //
 // It imports history, work, kv and the standard library.
 package core

@@ -11,7 +11,7 @@ import (
 const maxEpisodeBytes = 1 << 20
 
 // TakeEpisodes hands out the episodes that can run now. They may start before their
-// cause is committed: nothing that they decide leaves before it is (design §4).
+// cause is committed: nothing that they decide leaves before it is.
 //
 // It is called after every burst of steps, and so it is also where requests are
 // forgotten when no new one comes.

@@ -6,8 +6,8 @@ import (
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
-// finish ends an instance for good: the last event, the tasks that are still open,
-// the parent that awaits it, the clients that wait. id is the number of the action
+// finish ends an instance and not only an execution: the last event, the tasks that are
+// still open, the parent that awaits it, the clients that wait. id is the number of the action
 // that ended it, or noTask. output is JSON text.
 func (c *Core) finish(now int64, i *instance, id int32, status history.Status, output *string, fail *history.TaskFailureDetails) {
 	e := newEvent(id, now)

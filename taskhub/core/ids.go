@@ -10,7 +10,7 @@ import (
 // MaxInstanceID is the longest instance id in bytes (F§14 D15).
 const MaxInstanceID = 256
 
-// CheckInstanceID says whether id may name an instance (F§2.1 K3): 1 to 256 bytes of
+// CheckInstanceID reports whether id may name an instance (F§2.1 K3): 1 to 256 bytes of
 // UTF-8, no '/', '\', '#', '?' or control characters, no leading '@'. The error is an
 // ErrInvalidArgument.
 func CheckInstanceID(id string) error {
@@ -36,7 +36,7 @@ func CheckInstanceID(id string) error {
 // MaxRequestID is the longest request id in characters.
 const MaxRequestID = 128
 
-// CheckRequestID says whether id may name a request: 1 to 128 characters of UTF-8
+// CheckRequestID reports whether id may name a request: 1 to 128 characters of UTF-8
 // without control characters. The error is an ErrInvalidArgument.
 func CheckRequestID(id string) error {
 	switch {

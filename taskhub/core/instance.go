@@ -72,13 +72,13 @@ type Waiter struct {
 	Done func(err error)
 }
 
-// touch says that the instance has changed and that this needs a commit.
+// touch notes that the instance has changed and that this needs a commit.
 func (c *Core) touch(i *instance) {
 	c.mark(i)
 	c.needed = true
 }
 
-// mark says that the instance has changed in a way that can wait for a commit that has
+// mark notes that the instance has changed in a way that can wait for a commit that has
 // another reason.
 func (c *Core) mark(i *instance) {
 	if !i.isDirty {
@@ -114,7 +114,7 @@ func (c *Core) wake(i *instance) {
 	}
 }
 
-// runnable says whether an episode can be handed out. A scheduled start has begun when its
+// runnable reports whether an episode can be handed out. A scheduled start has begun when its
 // timer has fired, whatever the clock says: the owner before may have had one that was ahead.
 func (i *instance) runnable() bool {
 	return !i.deleted && !i.held && i.out == nil && len(i.inbox) > 0 && !i.terminal() &&
@@ -285,7 +285,7 @@ func (c *cache) remove(i *instance) {
 	i.prev.next, i.next.prev = i.next, i.prev
 }
 
-// idle says that memory holds nothing of the instance that the state does not.
+// idle reports whether memory holds nothing of the instance that the state does not.
 func (i *instance) idle(applied uint64) bool {
 	return !i.isDirty && !i.isReady && i.out == nil && i.activities == 0 && len(i.waiters) == 0 && i.sealedIn <= applied
 }

@@ -158,7 +158,7 @@ func TestOutboxKeepsWhatIsNotAcknowledged(t *testing.T) {
 	if len(s.Batch) > 0 || len(s.Effects.Sends) != 1 || s.Effects.Sends[0].First != 1 || len(s.Effects.Sends[0].Messages) != 4 {
 		t.Errorf("after a recovery: %+v", s)
 	}
-	// With the receipt and another commit they are gone for good.
+	// With the receipt and another commit they are gone, and stay so.
 	n.core.Acked(1, 4)
 	r.post("p0.c", starting("p0.c", "Nobody", "null"))
 	seal()

@@ -9,7 +9,7 @@ import (
 )
 
 // RequestMemory is how long a partition remembers, at least, what it answered to a
-// request with an id (issue 3, docs/decisions/0007).
+// request with an id (docs/decisions/0007).
 const RequestMemory = 10 * time.Minute
 
 // Rows of answered requests belong to spans, numbered in order, so that they are

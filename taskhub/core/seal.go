@@ -9,11 +9,11 @@ type Sealed struct {
 	Effects Effects
 }
 
-// Pending says whether something waits for a commit. Trimming the outbox,
+// Pending reports whether something waits for a commit. Trimming the outbox,
 // forgetting garbage and forgetting requests wait for a commit that has another reason.
 func (c *Core) Pending() bool { return c.needed }
 
-// Waiting says whether effects wait, be it for a commit or for nothing.
+// Waiting reports whether effects wait, be it for a commit or for nothing.
 func (c *Core) Waiting() bool { return !c.effects.Empty() || c.needed }
 
 // Flush calls done after the commit of everything that was done before it.

@@ -28,7 +28,7 @@ func (r PayloadRef) String() string {
 	return fmt.Sprintf("%s%d %s %d %s", refMark, r.Partition, r.Name, r.Bytes, r.SHA256)
 }
 
-// IsPayloadRef says whether text is a reference and not a payload.
+// IsPayloadRef reports whether text is a reference and not a payload.
 func IsPayloadRef(text string) bool { return strings.HasPrefix(text, refMark) }
 
 // ParsePayloadRef reads what String wrote.

@@ -38,7 +38,7 @@ func StatusByName(name string) (Status, bool) {
 	return 0, false
 }
 
-// IsTerminal says whether an instance of this status has ended for good.
+// IsTerminal reports whether an instance of this status has ended.
 func IsTerminal(s Status) bool {
 	return s == Completed || s == Failed || s == Canceled || s == Terminated
 }

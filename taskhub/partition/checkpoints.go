@@ -202,7 +202,7 @@ type bound struct {
 }
 
 // deletesAtOnce bounds the log slots deleted after one checkpoint: a mass deletion
-// slows the file system's creates for a minute (limit.md).
+// slows the file system's creates for a minute (measured on ext4).
 const deletesAtOnce = 2 * checkpointRecords
 
 // published notes what a new root stopped naming.

@@ -55,7 +55,7 @@ type Postman interface {
 const (
 	// commitWait is how long at most a commit waits for short work that is out, counted
 	// from when it could start. Without it results arrive just after the commit left, and
-	// every step pays two PUTs (limit.md: +70 % on a 20 ms store). Too short a bound
+	// every step pays two PUTs (with it: +70 % on a 20 ms store). Too short a bound
 	// breaks the cohorts up again: ADR 0031.
 	commitWait = 5 * time.Millisecond
 	// shortWork is the mean duration up to which an activity is waited for, and

@@ -134,7 +134,7 @@ func (l *realLoop) run() {
 	}
 }
 
-// burst runs what is queued, unless somebody else does, and says whether more has come
+// burst runs what is queued, unless somebody else does, and reports whether more has come
 // meanwhile.
 func (l *realLoop) burst() (more bool) {
 	l.mu.Lock()

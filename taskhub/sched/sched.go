@@ -65,7 +65,7 @@ type Timer interface {
 type Signal interface {
 	// Fire lets everyone pass, now and later. It may be called more than once.
 	Fire()
-	// Fired says whether Fire was called.
+	// Fired reports whether Fire was called.
 	Fired() bool
 	// Wait blocks until Fire, or returns ctx's cause.
 	Wait(ctx context.Context) error

@@ -166,12 +166,12 @@ func (d *door) ClientHandshake(ctx context.Context, authority string, raw net.Co
 	case left(err) || ctx.Err() != nil:
 		// a host that died, or stands still
 	case d.told.first(to):
-		d.log.Warn("a host is not spoken to: "+stranger(err), "peer", to, "error", err)
+		d.log.Warn("a host is not connected to: "+stranger(err), "peer", to, "error", err)
 	}
 	return conn, info, err
 }
 
-// left says whether the other side just went away.
+// left reports whether the other side just went away.
 func left(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

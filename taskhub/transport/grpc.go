@@ -143,7 +143,8 @@ func (g *GRPC) Peer(address string) Peer {
 	return p
 }
 
-// enter counts one more goroutine in w, g.wg or g.calls, unless the network is closed.
+// enter counts one more goroutine in w, g.wg or g.calls, and reports whether it could: it
+// cannot once the network is closed.
 func (g *GRPC) enter(w *sync.WaitGroup) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

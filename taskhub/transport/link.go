@@ -164,7 +164,7 @@ func (l *link) finish(grace time.Duration) {
 	context.AfterFunc(l.ctx, func() { late.Stop() })
 }
 
-// end drops what is left, and says whether that was wanted.
+// end drops what is left, and reports whether that was wanted.
 func (l *link) end() bool {
 	l.cancel()
 	l.mu.Lock()

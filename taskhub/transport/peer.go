@@ -50,7 +50,7 @@ func (p *grpcPeer) use(urgent bool) *link {
 	return p.link
 }
 
-// broke is told by a link, in its own goroutine, that it has ended. made says whether
+// broke is called by a link, in its own goroutine, when it has ended. made reports whether
 // it had ever been connected.
 func (p *grpcPeer) broke(l *link, made bool) {
 	p.mu.Lock()

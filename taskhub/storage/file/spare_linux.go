@@ -32,7 +32,7 @@ func (s *spareFile) take(dir *os.File) (fd int, err error) {
 	}
 }
 
-// due says that a spare is to be prepared now.
+// due reports whether a spare is to be prepared now.
 func (s *spareFile) due() bool {
 	if s.fd.Load() != 0 {
 		return false

@@ -11,7 +11,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
 
-// New answers the part of inner whose keys begin with prefix and a '/'.
+// New returns the part of inner whose keys begin with prefix and a '/'.
 func New(inner storage.Store, prefix string) storage.Store {
 	return &store{inner: inner, prefix: prefix + "/"}
 }

@@ -204,7 +204,7 @@ func disk(s local) Finding {
 	return found(check, level, advice, "file system %s, a sync takes %s (median of %d)", name, brief(sync), samples)
 }
 
-// isNetworked says whether a file system lies on another machine.
+// isNetworked reports whether a file system lies on another machine.
 func isNetworked(kind string) bool {
 	if kind == "fuseblk" { // a disk with a driver outside of the kernel
 		return false

@@ -50,7 +50,7 @@ func Quick(ctx context.Context, store storage.Store, prefix string) error {
 // with Replace, and checks reads, listings and missing keys. It takes seconds.
 func Race(ctx context.Context, store storage.Store, prefix string) error {
 	p := newProbe(store, prefix)
-	// Sequence first: what it finds is told in simpler words.
+	// Sequence first: what it finds can be reported in simpler words.
 	keys := []string{p.key("quick"), p.key("missing")}
 	err := p.sequence(ctx, keys[0])
 	if err == nil {
@@ -182,7 +182,7 @@ func (p *probe) refused(ctx context.Context, key, content string, write func(con
 	return err
 }
 
-// again pauses before the next attempt, and says whether there is one.
+// again pauses before the next attempt, and reports whether there is one.
 func (p *probe) again(ctx context.Context, attempt int) bool {
 	if attempt == attempts-1 {
 		return false
@@ -293,7 +293,7 @@ func (p *probe) listed(ctx context.Context, key string) error {
 }
 
 // finish deletes keys, also when the probe failed or its context has ended. A
-// deletion that fails is told only if nothing else is wrong.
+// deletion that fails is reported only if nothing else is wrong.
 func (p *probe) finish(ctx context.Context, found error, keys ...string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
 	defer cancel()

@@ -7,7 +7,7 @@ import (
 )
 
 // storeClock knows by how much the store's clock is ahead of this machine's wall clock,
-// within bounds, from the Date headers of its answers. An expiry must be told in the
+// within bounds, from the Date headers of its answers. An expiry must be given in the
 // store's time.
 type storeClock struct {
 	mu        sync.Mutex

@@ -106,7 +106,7 @@ func (s *Store) failResponse(verb, key string, resp *http.Response, v validity) 
 	return e
 }
 
-// expired says whether a refusal is for the age of the signature. Stores have no code of
+// expired reports whether a refusal is for the age of the signature. Stores have no code of
 // their own for it (MinIO and AWS say AccessDenied), but they date their refusal: whatever
 // else may be wrong shows at the next attempt, which has a fresh signature.
 func expired(resp *http.Response, v validity) bool {

@@ -4,10 +4,10 @@
 //
 // Get, Delete and List go through the SDK's client. Create and Replace are signed
 // with the SDK's signer on a plain net/http request: that saves half the CPU and
-// three quarters of the allocations of the request that every commit waits for
-// (limit.md, lesson 8), and the rules of repeating are not the SDK's there. What must not
-// take effect after a moment (storage.Until) goes the same way, with a signature that
-// expires. Nothing is retried in this package.
+// three quarters of the allocations of the request that every commit waits for, and
+// the rules of repeating are not the SDK's there. What must not take effect after a
+// moment (storage.Until) goes the same way, with a signature that expires. Nothing is
+// retried in this package.
 package s3
 
 import (

@@ -82,7 +82,7 @@ func TestRefusalIsReadByItsDate(t *testing.T) {
 	}
 }
 
-// TestSignsInTheStoresTime: the moment is told in the time of the store, which its answers
+// TestSignsInTheStoresTime: the moment is given in the time of the store, which its answers
 // have shown.
 func TestSignsInTheStoresTime(t *testing.T) {
 	for _, ahead := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {

@@ -25,7 +25,7 @@ func (j *Journal) catchUp() error {
 			return err
 		}
 		var next []uint64
-		if s.sealed { // one that is damaged is told by the marks
+		if s.sealed { // a damaged one is recognized by the marks
 			if next, err = j.after(s.number); err != nil {
 				return err
 			}

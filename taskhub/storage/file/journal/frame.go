@@ -77,7 +77,7 @@ func (h *header) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
 }
 
-// decodeHeader says whether b, of headerBytes, is a header of the segment with that nonce.
+// decodeHeader reports whether b, of headerBytes, is a header of the segment with that nonce.
 func decodeHeader(b []byte, nonce [8]byte) (h header, ok bool) {
 	if !bytes.HasPrefix(b, magic) || [8]byte(b[8:]) != nonce ||
 		crc32.Checksum(b[:headerBytes-4], castagnoli) != binary.BigEndian.Uint32(b[headerBytes-4:]) {

@@ -45,7 +45,7 @@ func Number(name string) (n uint64, ok bool) {
 // Name is the name that stands for n.
 func Name(n uint64) string { return fmt.Sprintf("%0*d", nameDigits, n) }
 
-// IsSegment says whether a file in a folder is part of its journal.
+// IsSegment reports whether a file in a folder is part of its journal.
 func IsSegment(name string) bool {
 	if name == "" || name[0] != '~' {
 		return false

@@ -59,8 +59,8 @@ func (j *Journal) open() error {
 	}
 }
 
-// isPlain says whether the first segment says that the folder has no journal. One that was made
-// when there was a journal already, by a process that had been stopped, is removed.
+// isPlain reports whether the first segment states that the folder has no journal. One that
+// was made when there was a journal already, by a process that had been stopped, is removed.
 func (j *Journal) isPlain() (bool, error) {
 	if !isPlain(j.path(1)) {
 		return false, nil

@@ -21,7 +21,7 @@ func appendOnce(file *os.File, b []byte) (n int, err error) {
 }
 
 // allocate gets blocks beyond the end of a file. That it fails, where this is not possible or
-// the disk is full, is told by the write itself.
+// the disk is full, is reported by the write itself.
 func allocate(file *os.File, from, size int64) {
 	_ = control(file, func(fd int) error { return unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, from, size) })
 }
@@ -37,7 +37,7 @@ func syncData(file *os.File) error {
 	})
 }
 
-// removed says whether an open file has no name any more.
+// removed reports whether an open file has no name any more.
 func removed(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	return ok && st.Nlink == 0

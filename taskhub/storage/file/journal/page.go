@@ -43,7 +43,7 @@ func newPlainPage() []byte {
 	return b
 }
 
-// isPlain says whether the segment at path is one of newPlainPage.
+// isPlain reports whether the segment at path is one of newPlainPage.
 func isPlain(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -75,7 +75,7 @@ func appendCRC(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
-// neverUsed says whether the segment at path has no frame, and never had one that was durable.
+// neverUsed reports whether the segment at path has no frame, and never had one that was durable.
 func neverUsed(path string) (bool, error) {
 	f, err := os.Open(path)
 	if err != nil {

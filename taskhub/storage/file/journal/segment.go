@@ -46,7 +46,7 @@ type segment struct {
 	told    int64 // up to where it is durable, as the first page said when it was last read
 	mark    int64 // where ours is
 	marked  int64 // synced, as the first page says now; 0: that may be lost
-	marking bool  // it is about to be told again
+	marking bool  // it is about to be written again
 }
 
 // tear is a stretch without a valid frame, of which it is not known that it was durable.
@@ -55,7 +55,7 @@ type tear struct {
 	voidedBy int64 // end of the frame that declares it void; 0: none has
 }
 
-// voidAt says whether the tear is declared void by what is before end.
+// voidAt reports whether the tear is declared void by what is before end.
 func (t tear) voidAt(end int64) bool { return t.voidedBy != 0 && t.voidedBy <= end }
 
 // openSegment opens a segment and reads its first page. The error is fs.ErrNotExist when
