@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/verdict"
 )
 
 // Manifest names the objects of one checkpoint. It stands in the partition's root.
@@ -57,7 +57,7 @@ type Publisher struct {
 	Prefix string // of table objects, ending in '/'
 	Epoch  uint64
 	// Guard is the lease under which the partition is written.
-	Guard commitlog.Guard
+	Guard verdict.Guard
 
 	next     uint64
 	uploaded map[string]Table // shared files by their local name
@@ -129,29 +129,12 @@ func (p *Publisher) put(ctx context.Context, body []byte) (Table, error) {
 // PutOnce creates an object whose name is used for one content only, so that finding
 // it there already means that it is ours. It does not give up before ctx ends or the
 // lease is lost.
-func PutOnce(ctx context.Context, s sched.Scheduler, guard commitlog.Guard, store storage.Store, key string, body []byte) error {
-	for attempt := 0; ; attempt++ {
-		if err := guard.Await(ctx); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		actx, cancel := s.WithTimeout(ctx, putTimeout(len(body)))
-		_, err := store.Create(guard.Sign(actx), key, body)
-		cancel()
-		if err == nil || errors.Is(err, storage.ErrConflict) {
-			return nil
-		}
-		if errors.Is(err, storage.ErrTooLarge) || errors.Is(err, storage.ErrInvalidKey) {
-			return err
-		}
-		if errors.Is(err, storage.ErrExpired) {
-			if err := guard.Refresh(ctx); err != nil {
-				return fmt.Errorf("%s: %w", key, err)
-			}
-		}
-		if err := commitlog.Pause(ctx, s, attempt, err); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
+func PutOnce(ctx context.Context, s sched.Scheduler, guard verdict.Guard, store storage.Store, key string, body []byte) error {
+	w := verdict.Writer{Guard: guard, Clock: s, Timeout: putTimeout(len(body))}
+	if _, err := w.Create(ctx, store, key, body); err != nil { // a conflict is with itself
+		return fmt.Errorf("%s: %w", key, err)
 	}
+	return nil
 }
 
 // appendBundle adds a file to a bundle: uvarint length and name, uvarint length and body.
@@ -179,6 +162,9 @@ func readBundle(b []byte, into Builder) error {
 	}
 	return nil
 }
+
+// fetchTimeout is when an unanswered read of an object is made again.
+const fetchTimeout = 20 * time.Second
 
 // downloads is how many objects are fetched at once, and so how many are in memory.
 const downloads = 8
@@ -224,7 +210,7 @@ func restoreOne(ctx context.Context, s sched.Scheduler, store storage.Store, pre
 }
 
 func fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key string, t Table) ([]byte, error) {
-	b, err := commitlog.FetchGood(ctx, s, store, key, func(b []byte) error {
+	a, err := verdict.Reader{Store: store, Clock: s, Timeout: fetchTimeout}.Get(ctx, key, func(b []byte) error {
 		sum := sha256.Sum256(b)
 		if int64(len(b)) != t.Bytes || !strings.EqualFold(hex.EncodeToString(sum[:]), t.SHA256) {
 			return fmt.Errorf("%w: %s has %d bytes with another checksum than its manifest says (%d bytes)", ErrDamaged, key, len(b), t.Bytes)
@@ -234,7 +220,10 @@ func fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key stri
 	if errors.Is(err, storage.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %s is missing", ErrDamaged, key)
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return a.Body, a.Bad
 }
 
 // putTimeout is when an unanswered PUT of n bytes is sent again: a slow uplink moves

@@ -1,6 +1,7 @@
 package commitlog
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,22 +13,8 @@ import (
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/verdict"
 )
-
-// Guard stands for the writer's lease.
-type Guard interface {
-	// Await returns at once while the lease is alive, waits for its renewal when it is
-	// not, and fails when it is lost for good.
-	Await(ctx context.Context) error
-	// Sign lets no write that is made with the returned context take effect after the
-	// moment up to which the lease can be trusted as far as is known now (storage.Until).
-	// Each attempt is signed anew: the same bytes may go out again under a later moment,
-	// since ownership was renewed meanwhile.
-	Sign(ctx context.Context) context.Context
-	// Refresh asks for a renewal and returns after it, or as Await fails. It follows a
-	// storage.ErrExpired: too little of the lease was left, or it has ended.
-	Refresh(ctx context.Context) error
-}
 
 // Log is the log of one partition in the bucket.
 type Log struct {
@@ -36,13 +23,12 @@ type Log struct {
 	Prefix string // of the slots' keys, ending in '/'
 }
 
-// Timings of Append. A PUT takes milliseconds on MinIO and up to a few hundred on S3.
+// A PUT takes milliseconds on MinIO and up to a few hundred on S3.
 const (
-	// attemptTimeout is when an unanswered PUT is sent again.
-	attemptTimeout = 5 * time.Second
-	// maxBackoff bounds the pause between attempts.
-	maxBackoff = time.Second
-	firstPause = 20 * time.Millisecond
+	// appendTimeout is when an unanswered PUT is sent again.
+	appendTimeout = 5 * time.Second
+	// readTimeout is when an unanswered read or listing is made again.
+	readTimeout = 4 * appendTimeout
 )
 
 // Key is the key of a slot: 20 digits, so that keys sort like numbers.
@@ -56,127 +42,45 @@ type SlotTakenError struct {
 
 func (e *SlotTakenError) Error() string { return e.Key + " is taken by another writer" }
 
-// Append puts an encoded record into its slot. An answer that is lost, refused or
-// unclear says nothing about the write, so the same bytes are sent again until the
-// store says yes, or no; only then the slot is read (E§A5.3). It gives up when
-// the lease is lost, ctx ends, or the slot is taken: then with a *SlotTakenError.
-func (l *Log) Append(ctx context.Context, guard Guard, seq uint64, record []byte) error {
+// Append puts an encoded record into its slot and returns nil when it is durable there and
+// the lease never ended: package verdict. It gives up when the lease is lost, ctx ends, or
+// the slot is taken by another record: then with a *SlotTakenError.
+func (l *Log) Append(ctx context.Context, guard verdict.Guard, seq uint64, record []byte) error {
 	key := l.Key(seq)
-	for attempt := 0; ; attempt++ {
-		if err := guard.Await(ctx); err != nil {
-			return err
-		}
-		actx, cancel := l.Sched.WithTimeout(ctx, attemptTimeout)
-		_, err := l.Store.Create(guard.Sign(actx), key, record)
-		cancel()
-		switch {
-		case err == nil:
-			if planted.Is(planted.NoGrace) {
-				return nil
-			}
-			// Signed after a long freeze, a PUT can land in a slot that was trimmed
-			// meanwhile. Only under a lease that never ended is it ours (E§C3).
-			return guard.Await(ctx)
-		case errors.Is(err, storage.ErrConflict):
-			if err := l.inspect(ctx, key, record); err != nil {
-				return err
-			}
-			return guard.Await(ctx) // ours from an earlier attempt: the same holds
-		case errors.Is(err, storage.ErrTooLarge), errors.Is(err, storage.ErrInvalidKey), errors.Is(err, storage.ErrDamaged):
-			return err
-		case errors.Is(err, storage.ErrExpired):
-			// This attempt came too late. One before it may have been in time.
-			if err := guard.Refresh(ctx); err != nil {
-				return err
-			}
-		}
-		if planted.Is(planted.AbsentMeansNever) {
-			if _, err := Fetch(ctx, l.Sched, l.Store, key); errors.Is(err, storage.ErrNotFound) {
-				return ErrAbsent
-			}
-		}
-		if err := Pause(ctx, l.Sched, attempt, err); err != nil {
-			return err
-		}
+	w := verdict.Writer{Guard: guard, Clock: l.Sched, Timeout: appendTimeout}
+	v, err := w.Create(ctx, l.slots(), key, record)
+	if v.Conflict != nil {
+		err = l.inspect(ctx, key, record)
 	}
+	if err != nil || planted.Is(planted.NoGrace) {
+		return err
+	}
+	// Signed after a long freeze, a PUT can land in a slot that was trimmed meanwhile. Only
+	// under a lease that never ended is it ours (E§C3).
+	return guard.Await(ctx)
 }
-
-// ErrAbsent comes from a planted bug alone: the slot was empty after a lost answer.
-var ErrAbsent = errors.New("slot is empty")
 
 // inspect looks into a slot that is taken: by this record, whose first answer was
 // lost, or by another. The nonce inside makes equal bytes the same record.
 func (l *Log) inspect(ctx context.Context, key string, record []byte) error {
-	ours := sha256.Sum256(record)
-	other, err := FetchGood(ctx, l.Sched, l.Store, key, func(b []byte) error {
-		if sha256.Sum256(b) == ours {
+	there, err := l.slot(ctx, key, func(b []byte) error {
+		if bytes.Equal(b, record) {
 			return nil
 		}
 		_, err := Decode(b)
 		return err
 	})
-	if err != nil && !errors.Is(err, ErrMalformed) {
+	if err != nil {
 		return err
 	}
-	if sha256.Sum256(other) == ours {
+	if bytes.Equal(there.Body, record) {
 		return nil
 	}
-	return &SlotTakenError{Key: key, Bytes: other}
+	return &SlotTakenError{Key: key, Bytes: there.Body}
 }
 
-// Fetch gets an object and does not give up before ctx ends, unless the store has a
-// verdict (storage.ErrNotFound).
-func Fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key string) ([]byte, error) {
-	for attempt := 0; ; attempt++ {
-		actx, cancel := s.WithTimeout(ctx, 4*attemptTimeout)
-		b, _, err := store.Get(actx, key)
-		cancel()
-		if err == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrInvalidKey) || errors.Is(err, storage.ErrDamaged) {
-			return b, err
-		}
-		if err := Pause(ctx, s, attempt, err); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// goodReads is how often an object is read before its damage is believed: an answer can be
-// cut short or garbled on its way, or by one of a store's disks, while the object is whole.
-const goodReads = 3
-
-// FetchGood is Fetch for an object whose content can be checked: it reads again what good
-// objects to, and believes that only when it stays. Then it answers what it got last, and
-// good's error.
-func FetchGood(ctx context.Context, s sched.Scheduler, store storage.Store, key string, good func([]byte) error) ([]byte, error) {
-	for read := 1; ; read++ {
-		b, err := Fetch(ctx, s, store, key)
-		if err != nil {
-			return nil, err
-		}
-		bad := good(b)
-		if bad == nil || read == goodReads || planted.Is(planted.BelieveDamage) {
-			return b, bad
-		}
-		if err := Pause(ctx, s, read, bad); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// Pause waits between attempts: not before the second, then 20 ms doubling up to a
-// second, each with jitter. It fails when ctx has ended, with the error of the
-// attempt as its reason.
-func Pause(ctx context.Context, s sched.Scheduler, attempt int, reason error) error {
-	if attempt > 0 {
-		d := min(firstPause<<min(attempt-1, 10), maxBackoff)
-		var b [1]byte
-		s.Random(b[:])
-		_ = s.Sleep(ctx, d/2+d*time.Duration(b[0])/512)
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w; last error: %w", context.Cause(ctx), reason)
-	}
-	return nil
+func (l *Log) slot(ctx context.Context, key string, good func([]byte) error) (verdict.Answer, error) {
+	return verdict.Reader{Store: l.Store, Clock: l.Sched, Timeout: readTimeout}.Get(ctx, key, good)
 }
 
 // Slot is one record read back.
@@ -236,7 +140,7 @@ func (l *Log) list(ctx context.Context, next uint64) ([]string, error) {
 		var keys []string
 		var failed error
 		want := next
-		actx, cancel := l.Sched.WithTimeout(ctx, 4*attemptTimeout)
+		actx, cancel := l.Sched.WithTimeout(ctx, readTimeout)
 		for e, err := range l.Store.List(actx, l.Prefix, l.Key(next-1)) {
 			if err != nil {
 				failed = err
@@ -255,7 +159,7 @@ func (l *Log) list(ctx context.Context, next uint64) ([]string, error) {
 		if errors.Is(failed, storage.ErrDamaged) {
 			return nil, fmt.Errorf("%w: %w", ErrMalformed, failed)
 		}
-		if err := Pause(ctx, l.Sched, attempt, failed); err != nil {
+		if err := verdict.Pause(ctx, l.Sched, attempt, failed); err != nil {
 			return nil, err
 		}
 	}
@@ -268,13 +172,12 @@ func (l *Log) fetchAll(ctx context.Context, keys []string) ([][]byte, error) {
 	for k, key := range keys {
 		done[k] = l.Sched.NewSignal()
 		l.Sched.Go(func() {
-			bodies[k], errs[k] = FetchGood(ctx, l.Sched, l.Store, key, func(b []byte) error {
+			var a verdict.Answer
+			a, errs[k] = l.slot(ctx, key, func(b []byte) error {
 				_, err := Decode(b)
 				return err
 			})
-			if errors.Is(errs[k], ErrMalformed) {
-				errs[k] = nil // told in its place, after the records before it
-			}
+			bodies[k] = a.Body // if it is bad that is told in its place, after the records before it
 			done[k].Fire()
 		})
 	}

@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checked"
-	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/verdict"
 )
 
 // Manifest is hub.json: what a task hub is, written once when it is created. It carries a
@@ -172,7 +172,7 @@ func read(ctx context.Context, s sched.Scheduler, store storage.Store) ([]byte, 
 		if bad == nil || errors.Is(err, storage.ErrNotFound) || errors.Is(err, storage.ErrDenied) || attempt == openAttempts {
 			return b, err
 		}
-		if err := commitlog.Pause(ctx, s, attempt, bad); err != nil {
+		if err := verdict.Pause(ctx, s, attempt, bad); err != nil {
 			return nil, err
 		}
 	}

@@ -5,5 +5,5 @@
 //
 // A lease gives liveness. Safety rests on the log slots and the roots of partitions.
 //
-// It imports storage, sched, commitlog and checked.
+// It imports storage, sched, verdict and checked.
 package lease

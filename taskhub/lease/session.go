@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/durafunc/durafunc/taskhub/checked"
-	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/sched"
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/verdict"
 )
 
 // State is what a session record says of its holder.
@@ -74,7 +74,7 @@ type Config struct {
 }
 
 // Session is the right of this process to own partitions, as long as it is renewed. It is
-// the commitlog.Guard of everything that is written to them.
+// the verdict.Guard of everything that is written to them.
 type Session struct {
 	cfg Config
 	id  string
@@ -94,7 +94,7 @@ type Session struct {
 	lostOnce sched.Signal
 }
 
-var _ commitlog.Guard = (*Session)(nil)
+var _ verdict.Guard = (*Session)(nil)
 
 // Open creates the session object and keeps renewing it until Close or eviction.
 // The record's ID, State, Version and LeaseMillis are filled in.
@@ -189,11 +189,11 @@ func (s *Session) Until() time.Time {
 	return now.Add(s.cfg.Lease - Margin(s.cfg.Lease) - passed)
 }
 
-// Sign implements commitlog.Guard: what is written with the returned context takes no
+// Sign implements verdict.Guard: what is written with the returned context takes no
 // effect after Until.
 func (s *Session) Sign(ctx context.Context) context.Context { return storage.Until(ctx, s.Until()) }
 
-// Refresh implements commitlog.Guard: it renews now and returns when that has succeeded.
+// Refresh implements verdict.Guard: it renews now and returns when that has succeeded.
 func (s *Session) Refresh(ctx context.Context) error {
 	s.mu.Lock()
 	lost, next, nudge := s.lost, s.next, s.nudge

@@ -105,10 +105,6 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
 			return next, p.db.Apply(s.Batch, next)
 		}
-		if planted.Is(planted.AbsentMeansNever) && errors.Is(err, commitlog.ErrAbsent) {
-			p.cfg.Sched.Random(rec.Nonce[:])
-			continue
-		}
 		var taken *commitlog.SlotTakenError
 		if !errors.As(err, &taken) {
 			return at, err
@@ -119,9 +115,6 @@ func (p *Partition) write(at checkpoint.Position, s core.Sealed) (checkpoint.Pos
 			return at, &CorruptError{Key: taken.Key, Err: derr}
 		case other.Epoch > p.epoch:
 			return at, fmt.Errorf("%w: %s is of epoch %d, ours is %d", ErrFenced, taken.Key, other.Epoch, p.epoch)
-		case other.Epoch == p.epoch && planted.Is(planted.AbsentMeansNever):
-			next := checkpoint.Position{Seq: rec.Seq, Epoch: p.epoch, Digest: sha256.Sum256(b)}
-			return next, p.db.Apply(s.Batch, next)
 		case other.Epoch == p.epoch:
 			return at, &CorruptError{Key: taken.Key, Err: fmt.Errorf("session %s wrote under our epoch %d", other.Session, p.epoch)}
 		}

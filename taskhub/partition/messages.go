@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
+	"github.com/durafunc/durafunc/taskhub/verdict"
 )
 
 // intake keeps messages from other partitions in the order in which they came, also
@@ -86,7 +86,7 @@ func (p *Partition) adoptAll(src int) {
 			if err == nil {
 				break
 			}
-			if commitlog.Pause(p.ctx, p.cfg.Sched, attempt, err) != nil {
+			if verdict.Pause(p.ctx, p.cfg.Sched, attempt, err) != nil {
 				return // the partition has ended
 			}
 			p.cfg.Log.Error("messages wait for a payload that cannot be read", "partition", p.cfg.N, "error", err)

@@ -8,14 +8,15 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
-	"github.com/durafunc/durafunc/taskhub/commitlog"
 	"github.com/durafunc/durafunc/taskhub/core"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/storage"
+	"github.com/durafunc/durafunc/taskhub/verdict"
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
@@ -83,14 +84,14 @@ func ReadPayload(ctx context.Context, store storage.Store, prefix func(partition
 		switch {
 		case bad == nil:
 			return string(b), nil
-		case read == payloadReads:
+		case read == verdict.GoodReads:
 			return "", bad
 		}
 	}
 }
 
-// payloadReads is how often a payload is read before its damage is believed.
-const payloadReads = 3
+// adoptTimeout is when an unanswered read of another partition's payload is made again.
+const adoptTimeout = 20 * time.Second
 
 // checkPayload compares a payload object with what refers to it.
 func checkPayload(key string, ref history.PayloadRef, b []byte) error {
@@ -267,11 +268,15 @@ func (s *payloadStore) adoptText(ctx context.Context, text *string) error {
 	}
 	foreign := s.cfg.Prefix(ref.Partition) + "payload/" + ref.Name
 	// The copy gets a checksum of its own: damage that is not noticed here never is.
-	b, err := commitlog.FetchGood(ctx, s.cfg.Sched, s.cfg.Store, foreign, func(b []byte) error { return checkPayload(foreign, ref, b) })
+	r := verdict.Reader{Store: s.cfg.Store, Clock: s.cfg.Sched, Timeout: adoptTimeout}
+	copied, err := r.Get(ctx, foreign, func(b []byte) error { return checkPayload(foreign, ref, b) })
+	if err == nil {
+		err = copied.Bad
+	}
 	if err != nil {
 		return err
 	}
-	body := string(b)
+	body := string(copied.Body)
 	own, err := s.Put(ctx, &body)
 	if err == nil {
 		*text = *own

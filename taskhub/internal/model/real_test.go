@@ -13,7 +13,6 @@ import (
 
 	"github.com/durafunc/durafunc/taskhub/checkpoint"
 	"github.com/durafunc/durafunc/taskhub/commitlog"
-	"github.com/durafunc/durafunc/taskhub/internal/planted"
 	"github.com/durafunc/durafunc/taskhub/lease"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
@@ -116,18 +115,12 @@ func (p *partition) append(kind commitlog.Kind, op string) error {
 	p.s.Random(rec.Nonce[:])
 	b := rec.Encode()
 	err := p.log.Append(context.Background(), p.o, rec.Seq, b)
-	for errors.Is(err, commitlog.ErrAbsent) { // planted: batched anew
-		p.s.Random(rec.Nonce[:])
-		b = rec.Encode()
-		err = p.log.Append(context.Background(), p.o, rec.Seq, b)
-	}
 	var taken *commitlog.SlotTakenError
 	if errors.As(err, &taken) {
 		other, derr := commitlog.Decode(taken.Bytes)
 		switch {
 		case derr != nil:
 			return derr
-		case other.Epoch == p.epoch && planted.Is(planted.AbsentMeansNever): // taken for ours
 		case kind == commitlog.Epoch:
 			return errors.Join(errTaken, p.apply(other, sha256.Sum256(taken.Bytes)))
 		default:

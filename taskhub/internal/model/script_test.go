@@ -209,7 +209,7 @@ func (o *owner) List(_ context.Context, prefix, after string) iter.Seq2[storage.
 	}
 }
 
-// Await implements commitlog.Guard. An eviction may come before each look.
+// Await implements verdict.Guard. An eviction may come before each look.
 func (o *owner) Await(context.Context) error {
 	return o.request(pending{what: "looks at its lease", apply: func() error {
 		if !o.alive {
@@ -221,10 +221,10 @@ func (o *owner) Await(context.Context) error {
 
 var errEvicted = errors.New("evicted")
 
-// Sign implements commitlog.Guard: this store does not look at signatures.
+// Sign implements verdict.Guard: this store does not look at signatures.
 func (o *owner) Sign(ctx context.Context) context.Context { return ctx }
 
-// Refresh implements commitlog.Guard.
+// Refresh implements verdict.Guard.
 func (o *owner) Refresh(ctx context.Context) error { return o.Await(ctx) }
 
 // clock is a sched.Scheduler in which nothing takes time. What would run beside the
