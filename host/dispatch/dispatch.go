@@ -178,8 +178,11 @@ func (d *Dispatcher) cancel(it *item, fs *frames, out *deliveries) {
 		f.Cancels = append(f.Cancels, it.id)
 		return
 	}
-	d.unpark(it)
-	d.abandon(it, out) // its lane skips it
+	queued := !d.unpark(it)
+	d.abandon(it, out)
+	if queued {
+		d.bury(&d.lanes[it.kind])
+	}
 }
 
 // Stop answers everything that waits as abandoned, and from then on everything
@@ -197,6 +200,7 @@ func (d *Dispatcher) Stop() {
 	d.expiry = nil
 	for k := range d.lanes {
 		d.lanes[k].queue.Clear()
+		d.lanes[k].dead = 0
 	}
 	if d.timer != nil {
 		d.timer()

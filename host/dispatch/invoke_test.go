@@ -163,6 +163,34 @@ func TestInvocationsWaitForAPlace(t *testing.T) {
 	})
 }
 
+// A function that hangs, and callers that lose patience: their payloads do not pile up.
+func TestCallersThatGiveUpLeaveNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newInvoking(t, dispatch.Options{MaxInvocations: 1})
+		hangs := x.begin(t.Context(), "hangs")
+		ctx, cancel := context.WithCancel(t.Context())
+		var gaveUp []<-chan returned
+		for range 5 {
+			gaveUp = append(gaveUp, x.begin(ctx, "gives up"))
+		}
+		waits := x.begin(t.Context(), "waits")
+		cancel()
+		for _, c := range gaveUp {
+			<-c
+		}
+		if l := x.Load(dispatch.Triggered); l != (dispatch.Load{Running: 1, Queued: 1}) {
+			t.Errorf("load %+v", l)
+		}
+		x.answer(&protocol.InvocationResult{Work: x.app.frames[0].Invocations[0].Work})
+		<-hangs
+		if got := x.payloads(); !slices.Equal(got, []string{"hangs", "waits"}) {
+			t.Errorf("the app got %v", got)
+		}
+		x.answer(&protocol.InvocationResult{Work: x.app.frames[1].Invocations[0].Work})
+		<-waits
+	})
+}
+
 func TestInvokeEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newInvoking(t, dispatch.Options{MaxInvocations: 1})

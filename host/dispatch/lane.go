@@ -16,9 +16,20 @@ type lane struct {
 	limit   int // 0: none
 	running int
 	queue   fifo.Queue[*item] // answered ones are skipped
+	dead    int               // how many of them there are
 }
 
 func (l *lane) free() bool { return l.limit <= 0 || l.running < l.limit }
+
+// bury notes that a queued item is answered. Callers that give up while a function hangs
+// must not leave their payloads behind for as long as it does.
+func (d *Dispatcher) bury(l *lane) {
+	if l.dead++; l.dead <= l.queue.Len()/2 {
+		return
+	}
+	l.queue.Filter(func(it *item) bool { return d.items[it.id] == it })
+	l.dead = 0
+}
 
 // place queues an item, or parks it when its function is not there.
 func (d *Dispatcher) place(it *item, out *deliveries) {
@@ -61,7 +72,8 @@ func (d *Dispatcher) fill(l *lane, fs *frames, out *deliveries) {
 			return
 		}
 		if d.items[it.id] != it {
-			continue // cancelled while it was queued
+			l.dead-- // cancelled while it was queued
+			continue
 		}
 		r := d.routes.find(it.kind, it.name)
 		if !r.available() {

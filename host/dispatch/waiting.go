@@ -121,23 +121,27 @@ func (d *Dispatcher) expire() {
 	out.deliver()
 }
 
-// unpark takes one item out of the waiting ones, if it is there.
-func (d *Dispatcher) unpark(it *item) {
+// unpark takes one item out of the waiting ones; false: it is not there.
+func (d *Dispatcher) unpark(it *item) bool {
 	key := parkKey{it.kind, strings.ToLower(it.name)}
 	p := d.parked[key]
 	if p == nil {
-		return
+		return false
 	}
 	it.deadline = time.Time{}
-	switch i := slices.Index(p.items, it); {
+	i := slices.Index(p.items, it)
+	switch {
+	case i < 0:
+		return false
 	case i == 0: // the usual one, as deadlines come in order: nothing is moved
 		p.items = p.items[1:]
-	case i > 0:
+	default:
 		p.items = slices.Delete(p.items, i, i+1)
 	}
 	if len(p.items) == 0 {
 		delete(d.parked, key)
 	}
+	return true
 }
 
 // recheck looks at the waiting items after the functions changed: in the order of
