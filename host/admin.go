@@ -15,6 +15,7 @@ import (
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub"
+	"github.com/durafunc/durafunc/taskhub/work"
 )
 
 // admin answers the HTTP API's questions about this host.
@@ -142,7 +143,7 @@ func (a *admin) OrchestratorNames() []string {
 	var names []string
 	for _, f := range append(a.h.work.Offers(), a.h.hub.Elsewhere()...) {
 		known := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, f.Name) })
-		if f.Kind == dispatch.Orchestrator && !known {
+		if f.Kind == work.Orchestrator && !known {
 			names = append(names, f.Name)
 		}
 	}

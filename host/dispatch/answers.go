@@ -4,13 +4,29 @@ import (
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
-	"github.com/durafunc/durafunc/trigger/activity"
-	"github.com/durafunc/durafunc/trigger/orchestration"
 )
 
-// deliveries gathers answers: those for one partition and epoch leave in one call,
-// through the callback of one of its items.
-type deliveries []delivery
+// ending is how an item ends.
+type ending struct {
+	outcome work.Outcome
+	begun   bool // an app had it, when it is not completed
+	// One of the two, when it is completed:
+	answer  protocol.Result // of the app
+	refused *refusal
+}
+
+// refusal is why no app gets an item.
+type refusal struct {
+	err     error
+	details *history.TaskFailureDetails // the same for the engine
+}
+
+// deliveries gathers answers for the engine: those for one partition and epoch leave in
+// one call, through the callback of one of its items.
+type deliveries struct {
+	list []delivery
+	made made
+}
 
 type delivery struct {
 	partition int
@@ -19,133 +35,102 @@ type delivery struct {
 	answers   []*work.Result
 }
 
-func (ds *deliveries) add(it *item, r *work.Result) {
-	for i := range *ds { // a handful of partitions
-		if d := &(*ds)[i]; d.partition == it.token.Partition && d.epoch == it.token.Epoch {
+// add ends an item.
+func (ds *deliveries) add(it *item, e ending) {
+	if it.call != nil {
+		it.call.end(e)
+		return
+	}
+	room := max(1, len(ds.made.results)) // the others of a frame are mostly of one partition
+	r := ds.made.result(it, e)
+	for i := range ds.list { // a handful of partitions
+		if d := &ds.list[i]; d.partition == r.Token.Partition && d.epoch == r.Token.Epoch {
 			d.answers = append(d.answers, r)
 			return
 		}
 	}
-	*ds = append(*ds, delivery{
-		partition: it.token.Partition, epoch: it.token.Epoch, results: it.results, answers: []*work.Result{r},
+	ds.list = append(ds.list, delivery{
+		partition: r.Token.Partition, epoch: r.Token.Epoch, results: it.asked.results,
+		answers: append(make([]*work.Result, 0, room), r),
 	})
 }
 
 // deliver calls the partitions. The dispatcher's lock must not be held: a
 // partition may submit from inside.
-func (ds deliveries) deliver() {
-	for _, d := range ds {
+func (ds *deliveries) deliver() {
+	for _, d := range ds.list {
 		d.results(d.answers)
 	}
 }
 
 // Results takes the answers of one frame of an app (supervisor.Handler).
 func (d *Dispatcher) Results(f *protocol.AppFrame) {
-	var (
-		out        deliveries
-		fs         frames
-		results    = make([]work.Result, 0, len(f.Orchestrators)+len(f.Activities))
-		episodes   = make([]work.EpisodeResult, len(f.Orchestrators))
-		activities = make([]work.ActivityResult, len(f.Activities))
-	)
-	d.mu.Lock()
-	for i, r := range f.Orchestrators {
-		if it := d.finish(r.GetWork(), Orchestrator); it != nil {
-			orchestration.Result(&episodes[i], r)
-			results = append(results, work.Result{Kind: it.kind, Token: it.token, Episode: &episodes[i]})
-			out.add(it, &results[len(results)-1])
+	results := makeFor(f)
+	d.locked(func(_ *frames, out *deliveries) {
+		out.made = results
+		for r := range f.Results() {
+			// An answer of the wrong kind is none.
+			if it := d.items[r.GetWork()]; it != nil && it.kind == r.Kind() && d.withdraw(it) {
+				d.drop(it)
+				out.add(it, ending{answer: r})
+			}
 		}
-	}
-	for i, r := range f.Activities {
-		if it := d.finish(r.GetWork(), Activity); it != nil {
-			activity.Result(&activities[i], r)
-			results = append(results, work.Result{Kind: it.kind, Token: it.token, Activity: &activities[i]})
-			out.add(it, &results[len(results)-1])
-		}
-	}
-	d.pump(&fs, &out)
-	d.mu.Unlock()
-	out.deliver()
+	})
 }
 
-// finish removes an answered item and frees its place; nil when the answer is of
-// the wrong kind.
-func (d *Dispatcher) finish(id uint64, kind Kind) *item {
-	it := d.items[id]
-	if it == nil || it.kind != kind || it.app == nil {
-		return nil
+// withdraw frees the place of an item that is with an app; false: it is with none.
+func (d *Dispatcher) withdraw(it *item) bool {
+	if it == nil || it.app == nil {
+		return false
 	}
-	d.lanes[kind].running--
-	d.drop(it)
-	return it
+	d.lanes[it.kind].running--
+	it.app = nil
+	return true
 }
 
 func (d *Dispatcher) drop(it *item) {
 	delete(d.items, it.id)
 	// A token that came twice names the later item.
-	if it.kind == Activity && d.byToken[it.token] == it {
-		delete(d.byToken, it.token)
+	if it.byEngine() && d.byToken[it.asked.token] == it {
+		delete(d.byToken, it.asked.token)
 	}
 }
 
 // Returned takes back items that their app never got (supervisor.Handler): they
 // are routed again.
-func (d *Dispatcher) Returned(works []uint64) {
-	var (
-		out deliveries
-		fs  frames
-	)
-	d.mu.Lock()
-	for _, id := range works {
-		it := d.items[id]
-		if it == nil || it.app == nil {
-			continue
-		}
-		d.lanes[it.kind].running--
-		d.place(it, &out)
-	}
-	d.pump(&fs, &out)
-	d.mu.Unlock()
-	out.deliver()
-}
+func (d *Dispatcher) Returned(works []uint64) { d.takeBack(works, d.place) }
 
 // Lost takes items whose app ended (supervisor.Handler): they are answered as
 // abandoned, because only the engine may hand out a second attempt.
 func (d *Dispatcher) Lost(works []uint64, died bool) {
-	var (
-		out deliveries
-		fs  frames
-	)
-	d.mu.Lock()
-	for _, id := range works {
-		it := d.items[id]
-		if it == nil || it.app == nil {
-			continue
-		}
-		d.lanes[it.kind].running--
-		d.abandon(it, died, &out)
+	e := ending{outcome: work.Abandoned, begun: true}
+	if died {
+		e.outcome = work.Died
 	}
-	d.pump(&fs, &out)
-	d.mu.Unlock()
-	out.deliver()
+	d.takeBack(works, func(it *item, out *deliveries) {
+		d.drop(it)
+		out.add(it, e)
+	})
+}
+
+func (d *Dispatcher) takeBack(works []uint64, then func(*item, *deliveries)) {
+	d.locked(func(_ *frames, out *deliveries) {
+		for _, id := range works {
+			if it := d.items[id]; d.withdraw(it) {
+				then(it, out)
+			}
+		}
+	})
 }
 
 // abandon answers an item that no app has any more.
-func (d *Dispatcher) abandon(it *item, died bool, out *deliveries) {
+func (d *Dispatcher) abandon(it *item, out *deliveries) {
 	d.drop(it)
-	o := work.Abandoned
-	if died {
-		o = work.Died
-	}
-	out.add(it, &work.Result{Kind: it.kind, Token: it.token, Outcome: o})
+	out.add(it, ending{outcome: work.Abandoned})
 }
 
-// fail answers an item that no app has with a failure.
-func (d *Dispatcher) fail(it *item, why *history.TaskFailureDetails, out *deliveries) {
+// refuse answers an item that no app gets.
+func (d *Dispatcher) refuse(it *item, why refusal, out *deliveries) {
 	d.drop(it)
-	if it.kind == Orchestrator {
-		out.add(it, work.EpisodeDone(it.token, work.EpisodeResult{Failed: why}))
-	} else {
-		out.add(it, work.ActivityDone(it.token, work.ActivityResult{Failure: why}))
-	}
+	out.add(it, ending{refused: &why})
 }

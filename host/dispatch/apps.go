@@ -20,8 +20,8 @@ func Bindings() *trigger.Registry {
 		})
 }
 
-// FromApps picks the durable functions out of what a supervisor serves, for
-// SetFunctions: the host calls both from the supervisor's OnChange.
+// FromApps makes of what a supervisor serves what SetFunctions takes: the host calls both
+// from the supervisor's OnChange. What is not durable has some other trigger.
 func FromApps(r *trigger.Registry, fns []supervisor.Function) []Function {
 	var out []Function
 	for _, f := range fns {
@@ -36,7 +36,7 @@ func FromApps(r *trigger.Registry, fns []supervisor.Function) []Function {
 		case activity.Type:
 			d.Kind, d.Name = Activity, activity.Target(f.Name, f.Trigger)
 		default:
-			continue
+			d.Kind, d.Name = Triggered, f.Name
 		}
 		if f.Handle != nil { // a nil *Handle would be a non-nil App
 			d.Handle = f.Handle

@@ -1,7 +1,7 @@
 // Package dispatch is the work.Executor over the function apps: it takes the work
-// items of the engine's partitions, sends each to the app that has its function
-// while fewer than the host's limit run, and carries the answers back. Work for a
-// function that no app has waits for one to appear.
+// items of the engine's partitions, and the calls of triggers, sends each to the app
+// that has its function while fewer than the host's limit run, and carries the answers
+// back. The engine's work for a function that no app has waits for one to appear.
 package dispatch
 
 import (
@@ -11,22 +11,10 @@ import (
 
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub/work"
-	"github.com/durafunc/durafunc/trigger/activity"
-	"github.com/durafunc/durafunc/trigger/orchestration"
 )
 
 // DefaultFunctionNotFoundTimeout is how long work waits for its function (F§14 O4).
 const DefaultFunctionNotFoundTimeout = 5 * time.Minute
-
-// Kind is a kind of durable function.
-type Kind = work.Kind
-
-// The kinds that the engine hands out.
-const (
-	Orchestrator = work.Orchestrator
-	Activity     = work.ActivityFunction
-	kinds        = work.Kinds
-)
 
 // App is one running version of a function app.
 type App interface {
@@ -38,12 +26,13 @@ type App interface {
 
 // Options configures a Dispatcher.
 type Options struct {
-	// MaxOrchestrators and MaxActivities bound the items of each kind that are with
-	// apps at one time; further ones wait in the order of their arrival. 0: no bound.
-	MaxOrchestrators, MaxActivities int
-	// FunctionNotFoundTimeout is how long an item waits for a function that no app
-	// has before it is answered as failed; 0: at once. An app that is restarting
-	// has its functions.
+	// MaxOrchestrators, MaxActivities and MaxInvocations bound the items of each kind
+	// that are with apps at one time; further ones wait in the order of their arrival.
+	// 0: no bound.
+	MaxOrchestrators, MaxActivities, MaxInvocations int
+	// FunctionNotFoundTimeout is how long an item of the engine's waits for a function
+	// that no app has before it is answered as failed; 0: at once. An app that is
+	// restarting has its functions.
 	FunctionNotFoundTimeout time.Duration
 
 	// Now and AfterFunc are the clock; nil: the system's. AfterFunc calls f once
@@ -61,7 +50,7 @@ type Dispatcher struct {
 	mu      sync.Mutex
 	stopped bool
 	items   map[uint64]*item     // every item that is not answered
-	byToken map[work.Token]*item // the activities among them, for cancels
+	byToken map[work.Token]*item // those that the engine can cancel
 	lanes   [kinds]lane
 	routes  routes
 	parked  map[parkKey]*parked
@@ -88,86 +77,111 @@ func New(opt Options) *Dispatcher {
 	}
 	d.lanes[Orchestrator].limit = opt.MaxOrchestrators
 	d.lanes[Activity].limit = opt.MaxActivities
+	d.lanes[Triggered].limit = opt.MaxInvocations
 	return d
 }
 
-// item is one work item from Submit to its answer.
+// item is one work item from Submit or Invoke to its answer.
 type item struct {
-	id       uint64
-	kind     Kind
-	token    work.Token
-	name     string
-	results  func([]*work.Result)
-	episode  *protocol.OrchestratorWork // of an Orchestrator
-	activity *protocol.ActivityWork     // of an Activity
-	size     int                        // of its payloads in bytes
+	id    uint64
+	kind  Kind
+	name  string
+	size  int // about, in bytes
+	work  protocol.Work
+	asked asked // by the engine
+	call  *call // by Invoke; nil: by the engine
 
 	app       App       // with which it is; nil: none
 	deadline  time.Time // of waiting for its function; zero: it does not
 	cancelled bool
 }
 
-// Submit implements work.Executor.
-func (d *Dispatcher) Submit(b work.Batch, results func([]*work.Result)) {
-	items := d.build(b, results)
-	var out deliveries
-	d.mu.Lock()
-	for i := range items {
-		it := &items[i]
-		d.items[it.id] = it
-		if it.kind == Activity {
-			d.byToken[it.token] = it
-		}
-		d.place(it, &out)
-	}
-	var fs frames
-	d.cancel(b.Cancels, &fs, &out)
-	if len(b.Evict) > 0 {
-		for _, app := range d.routes.orchestratorApps {
-			fs.of(app).Evict = b.Evict
-		}
-	}
-	d.pump(&fs, &out)
-	d.mu.Unlock()
-	out.deliver()
+// asked is how the engine knows an item.
+type asked struct {
+	kind    work.Kind
+	token   work.Token
+	results func([]*work.Result)
 }
 
-// build makes the wire form of the batch, before the lock is taken.
-func (d *Dispatcher) build(b work.Batch, results func([]*work.Result)) []item {
-	n := len(b.Items)
+// byEngine says whether the engine can cancel an item, by its token.
+func (it *item) byEngine() bool { return it.call == nil && it.kind.Cancellable() }
+
+// Submit implements work.Executor.
+func (d *Dispatcher) Submit(b work.Batch, results func([]*work.Result)) {
+	items := d.build(b.Items, results) // before the lock is taken
+	d.locked(func(fs *frames, out *deliveries) {
+		for i := range items {
+			d.admit(&items[i], out)
+		}
+		for _, t := range b.Cancels {
+			if it := d.byToken[t]; it != nil {
+				d.cancel(it, fs, out)
+			}
+		}
+		if len(b.Evict) > 0 {
+			for _, app := range d.routes.orchestratorApps {
+				fs.of(app).Evict = b.Evict
+			}
+		}
+	})
+}
+
+// locked changes something under the lock; then it sends what can be sent, and delivers
+// the answers.
+func (d *Dispatcher) locked(change func(fs *frames, out *deliveries)) {
+	var r struct { // one allocation
+		fs  frames
+		out deliveries
+	}
+	d.mu.Lock()
+	change(&r.fs, &r.out)
+	d.pump(&r.fs, &r.out)
+	d.mu.Unlock()
+	r.out.deliver()
+}
+
+// build makes the wire form of the engine's items.
+func (d *Dispatcher) build(list []*work.Item, results func([]*work.Result)) []item {
+	n := uint64(len(list))
 	if n == 0 {
 		return nil
 	}
 	items := make([]item, n)
-	id := d.lastID.Add(uint64(n)) - uint64(n)
-	for i, it := range b.Items {
+	id := d.lastID.Add(n) - n
+	for i, it := range list {
 		id++
-		items[i] = item{id: id, kind: it.Kind, token: it.Token, name: it.Name, results: results, size: it.Size()}
-		if it.Kind == Orchestrator {
-			items[i].episode = orchestration.Work(id, it)
-		} else {
-			items[i].activity = activity.Work(id, it)
+		items[i] = item{
+			id: id, kind: engineKinds[it.Kind], name: it.Name, size: it.Size(), work: toWire(id, it),
+			asked: asked{kind: it.Kind, token: it.Token, results: results},
 		}
 	}
 	return items
 }
 
-// cancel ends the activities of the tokens: those that no app has yet at once,
-// those that run through their apps.
-func (d *Dispatcher) cancel(tokens []work.Token, fs *frames, out *deliveries) {
-	for _, t := range tokens {
-		it := d.byToken[t]
-		if it == nil || it.cancelled {
-			continue
-		}
-		it.cancelled = true
-		if it.app != nil {
-			f := fs.of(it.app)
-			f.Cancels = append(f.Cancels, it.id)
-			continue
-		}
-		d.unpark(it)
-		d.abandon(it, false, out) // its lane skips it
+// admit takes an item in.
+func (d *Dispatcher) admit(it *item, out *deliveries) {
+	d.items[it.id] = it
+	if it.byEngine() {
+		d.byToken[it.asked.token] = it
+	}
+	d.place(it, out)
+}
+
+// cancel ends an item: at once if no app has it yet, else through its app.
+func (d *Dispatcher) cancel(it *item, fs *frames, out *deliveries) {
+	if it.cancelled {
+		return
+	}
+	it.cancelled = true
+	if it.app != nil {
+		f := fs.of(it.app)
+		f.Cancels = append(f.Cancels, it.id)
+		return
+	}
+	queued := !d.unpark(it)
+	d.abandon(it, out)
+	if queued {
+		d.bury(&d.lanes[it.kind])
 	}
 }
 
@@ -179,13 +193,14 @@ func (d *Dispatcher) Stop() {
 	d.stopped = true
 	for _, it := range d.items {
 		if it.app == nil {
-			d.abandon(it, false, &out)
+			d.abandon(it, &out)
 		}
 	}
 	clear(d.parked)
 	d.expiry = nil
 	for k := range d.lanes {
-		d.lanes[k].queue, d.lanes[k].head = nil, 0
+		d.lanes[k].queue.Clear()
+		d.lanes[k].dead = 0
 	}
 	if d.timer != nil {
 		d.timer()

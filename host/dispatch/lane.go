@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/plugins/protocol/fifo"
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
@@ -14,30 +15,20 @@ const maxItem = protocol.MaxMessage - 1<<20
 type lane struct {
 	limit   int // 0: none
 	running int
-	queue   []*item // from head on; answered ones are skipped
-	head    int
+	queue   fifo.Queue[*item] // answered ones are skipped
+	dead    int               // how many of them there are
 }
 
 func (l *lane) free() bool { return l.limit <= 0 || l.running < l.limit }
 
-func (l *lane) push(it *item) { l.queue = append(l.queue, it) }
-
-func (l *lane) pop() *item {
-	if l.head == len(l.queue) {
-		return nil
+// bury notes that a queued item is answered. Callers that give up while a function hangs
+// must not leave their payloads behind for as long as it does.
+func (d *Dispatcher) bury(l *lane) {
+	if l.dead++; l.dead <= l.queue.Len()/2 {
+		return
 	}
-	it := l.queue[l.head]
-	l.queue[l.head] = nil
-	l.head++
-	switch {
-	case l.head == len(l.queue):
-		l.queue, l.head = l.queue[:0], 0
-	case l.head > 1024 && l.head > len(l.queue)/2:
-		n := copy(l.queue, l.queue[l.head:])
-		clear(l.queue[n:])
-		l.queue, l.head = l.queue[:n], 0
-	}
-	return it
+	l.queue.Filter(func(it *item) bool { return d.items[it.id] == it })
+	l.dead = 0
 }
 
 // place queues an item, or parks it when its function is not there.
@@ -45,11 +36,11 @@ func (d *Dispatcher) place(it *item, out *deliveries) {
 	it.app = nil
 	switch {
 	case d.stopped || it.cancelled:
-		d.abandon(it, false, out)
+		d.abandon(it, out)
 	case it.size > maxItem:
-		d.fail(it, tooLarge(it), out)
+		d.refuse(it, tooLarge(it), out)
 	case d.routes.find(it.kind, it.name).available():
-		d.lanes[it.kind].push(it)
+		d.lanes[it.kind].queue.Push(it)
 	default:
 		d.park(it, out)
 	}
@@ -76,12 +67,13 @@ func (d *Dispatcher) pump(fs *frames, out *deliveries) {
 
 func (d *Dispatcher) fill(l *lane, fs *frames, out *deliveries) {
 	for l.free() {
-		it := l.pop()
-		if it == nil {
+		it, ok := l.queue.Pop()
+		if !ok {
 			return
 		}
 		if d.items[it.id] != it {
-			continue // cancelled while it was queued
+			l.dead-- // cancelled while it was queued
+			continue
 		}
 		r := d.routes.find(it.kind, it.name)
 		if !r.available() {
@@ -90,30 +82,17 @@ func (d *Dispatcher) fill(l *lane, fs *frames, out *deliveries) {
 		}
 		l.running++
 		it.app = r.Handle
-		f := fs.of(r.Handle)
-		if it.kind == Orchestrator {
-			f.Orchestrators = append(f.Orchestrators, it.episode)
-		} else {
-			f.Activities = append(f.Activities, it.activity)
-		}
+		fs.of(r.Handle).Add(it.work)
 	}
 }
 
 // unsend takes back what an app refused: it is ending, and SetFunctions is about
 // to say what comes after it. Its cancels and evictions are void with it.
 func (d *Dispatcher) unsend(f *protocol.HostFrame, out *deliveries) {
-	back := func(id uint64) {
-		if it := d.items[id]; it != nil {
-			d.lanes[it.kind].running--
-			it.app = nil
+	for w := range f.Items() {
+		if it := d.items[w.GetWork()]; d.withdraw(it) {
 			d.parkRefused(it, out)
 		}
-	}
-	for _, w := range f.Orchestrators {
-		back(w.Work)
-	}
-	for _, w := range f.Activities {
-		back(w.Work)
 	}
 }
 
@@ -136,11 +115,11 @@ func (fs *frames) of(app App) *protocol.HostFrame {
 	return f.frame
 }
 
-func tooLarge(it *item) *history.TaskFailureDetails {
-	return &history.TaskFailureDetails{
+func tooLarge(it *item) refusal {
+	return refusal{ErrTooLarge, &history.TaskFailureDetails{
 		ErrorType: "WorkItemTooLarge",
 		ErrorMessage: it.kind.String() + " " + it.name + ": its work item exceeds the message limit of a function app; " +
 			"pass large data by reference, or continue as new earlier",
 		IsNonRetriable: true,
-	}
+	}}
 }

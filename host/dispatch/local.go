@@ -12,21 +12,21 @@ import (
 func (d *Dispatcher) Has(f work.Function) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return !d.stopped && d.routes.find(f.Kind, f.Name) != nil
+	return !d.stopped && d.routes.find(engineKinds[f.Kind], f.Name) != nil
 }
 
 // Free implements work.Local: the free places less the items that queue for one.
-func (d *Dispatcher) Free(k Kind) int {
+func (d *Dispatcher) Free(k work.Kind) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := &d.lanes[k]
+	l := &d.lanes[engineKinds[k]]
 	switch {
 	case d.stopped:
 		return 0
 	case l.limit <= 0:
 		return math.MaxInt
 	}
-	return max(0, l.limit-l.running-(len(l.queue)-l.head))
+	return max(0, l.limit-l.running-l.queue.Len())
 }
 
 // Offers implements work.Local.
@@ -37,8 +37,8 @@ func (d *Dispatcher) Offers() []work.Function {
 		return nil
 	}
 	var out []work.Function
-	for k := range kinds {
-		for _, name := range d.routes.names(k) {
+	for k := range work.Kinds {
+		for _, name := range d.routes.names(engineKinds[k]) {
 			out = append(out, work.Function{Kind: k, Name: name})
 		}
 	}
@@ -51,14 +51,16 @@ func (d *Dispatcher) Yield(elsewhere func(work.Function) bool) {
 	d.mu.Lock()
 	var given []*item
 	for key, p := range d.parked {
-		if d.routes.find(key.kind, key.name) == nil && elsewhere(work.Function{Kind: key.kind, Name: p.name}) {
+		first := p.items[0] // all are for one function
+		if first.call == nil && d.routes.find(key.kind, key.name) == nil &&
+			elsewhere(work.Function{Kind: first.asked.kind, Name: p.name}) {
 			given = append(given, p.items...)
 			delete(d.parked, key)
 		}
 	}
 	slices.SortFunc(given, func(a, b *item) int { return int(int64(a.id - b.id)) })
 	for _, it := range given {
-		d.abandon(it, false, &out)
+		d.abandon(it, &out)
 	}
 	d.mu.Unlock()
 	out.deliver()

@@ -7,7 +7,7 @@ import (
 	"github.com/durafunc/durafunc/plugins/protocol"
 )
 
-// Function is a durable function and where it runs.
+// Function is a function and where it runs.
 type Function struct {
 	Kind Kind
 	Name string // by which it is called; without regard to case
@@ -73,19 +73,13 @@ func (r *routes) names(k Kind) []string {
 // slice. Waiting work is looked at again. Calls must come in the order of the
 // changes.
 func (d *Dispatcher) SetFunctions(list []Function) {
-	var (
-		out deliveries
-		fs  frames
-	)
-	d.mu.Lock()
-	d.routes = newRoutes(list)
-	d.recheck(&out)
-	d.pump(&fs, &out)
-	d.mu.Unlock()
-	out.deliver()
+	d.locked(func(_ *frames, out *deliveries) {
+		d.routes = newRoutes(list)
+		d.recheck(out)
+	})
 }
 
-// Functions lists the durable functions, sorted by kind and name.
+// Functions lists the functions, sorted by kind and name.
 func (d *Dispatcher) Functions() []Function {
 	d.mu.Lock()
 	out := slices.Clone(d.routes.list)

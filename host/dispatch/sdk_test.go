@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
+	"github.com/durafunc/durafunc/trigger"
 )
 
 // patience bounds the waits for real processes.
@@ -25,28 +27,7 @@ const patience = 3 * time.Minute
 // TestSDK runs an app that was written with the SDK: the two halves of the
 // contract do not know each other's code, so here they meet.
 func TestSDK(t *testing.T) {
-	dir := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "hello"), "../../samples/hello").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	bindings := dispatch.Bindings()
-	d := dispatch.New(dispatch.Options{FunctionNotFoundTimeout: time.Minute})
-	var sup *supervisor.Supervisor
-	sup = supervisor.New(supervisor.Options{
-		Dir: dir, RunDir: t.TempDir(), Handler: d, CheckBinding: bindings.Check,
-		Log:      hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn}),
-		OnChange: func() { d.SetFunctions(dispatch.FromApps(bindings, sup.Functions())) },
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := sup.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := sup.Stop(ctx); err != nil {
-			t.Error(err)
-		}
-	}()
+	ctx, d, sup := serveApp(t, "../../samples/hello", dispatch.Bindings())
 	got := make(chan []*work.Result, 10)
 	run := func(it *work.Item) *work.Result {
 		t.Helper()
@@ -95,6 +76,63 @@ func TestSDK(t *testing.T) {
 		if r.Outcome == work.Completed && !needed && restarted {
 			t.Fatalf("after the restart: %+v", r)
 		}
+	}
+}
+
+// serveApp builds an app and runs it under a supervisor.
+func serveApp(t *testing.T, path string, bindings *trigger.Registry) (context.Context, *dispatch.Dispatcher, *supervisor.Supervisor) {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "app"), path).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	d := dispatch.New(dispatch.Options{FunctionNotFoundTimeout: time.Minute})
+	var sup *supervisor.Supervisor
+	sup = supervisor.New(supervisor.Options{
+		Dir: dir, RunDir: t.TempDir(), Handler: d, CheckBinding: bindings.Check,
+		Log:      hclog.New(&hclog.LoggerOptions{Output: os.Stderr, Level: hclog.Warn}),
+		OnChange: func() { d.SetFunctions(dispatch.FromApps(bindings, sup.Functions())) },
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	if err := sup.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sup.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return ctx, d, sup
+}
+
+// TestTriggeredFunctions calls functions of a real app by a kind of trigger that only this
+// test knows.
+func TestTriggeredFunctions(t *testing.T) {
+	bindings := trigger.NewRegistry(trigger.Kind{Type: "testTrigger", Trigger: true, Properties: []string{"path"}})
+	ctx, d, sup := serveApp(t, "./testdata/triggered", bindings)
+	got, err := d.Invoke(ctx, "greet", []byte(`{"Name":"Ada"}`))
+	if string(got) != `"Hello, Ada!"` || err != nil {
+		t.Errorf("Greet: %s, %v", got, err)
+	}
+	var failed *dispatch.FunctionError
+	if _, err = d.Invoke(ctx, "Fail", nil); !errors.As(err, &failed) || failed.Details.GetErrorMessage() != "no luck" {
+		t.Errorf("Fail: %v", err)
+	}
+	if _, err = d.Invoke(ctx, "Refused", nil); !errors.Is(err, dispatch.ErrNoFunction) {
+		t.Errorf("a function with a trigger that the host does not know: %v", err)
+	}
+	for _, f := range d.Functions() {
+		if f.Kind != dispatch.Triggered || f.Bindings[0].Properties != `{"path":"greet"}` {
+			t.Errorf("function %+v", f)
+		}
+	}
+	if _, err = d.Invoke(ctx, "Die", nil); !errors.Is(err, dispatch.ErrAppGone) {
+		t.Errorf("Die: %v", err)
+	}
+	// The next call waits for the new process.
+	if got, err = d.Invoke(ctx, "Greet", nil); string(got) != `"Hello, !"` || err != nil {
+		t.Errorf("after the restart: %s, %v; apps %+v", got, err, sup.Apps())
 	}
 }
 

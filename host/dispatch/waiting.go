@@ -45,21 +45,30 @@ type Waiting struct {
 // park keeps an item until its function is there.
 func (d *Dispatcher) park(it *item, out *deliveries) {
 	if d.stopped {
-		d.abandon(it, false, out)
+		d.abandon(it, out)
 		return
 	}
-	if d.routes.find(it.kind, it.name) == nil && d.opt.FunctionNotFoundTimeout <= 0 {
-		d.fail(it, d.notFound(it), out)
+	if d.routes.find(it.kind, it.name) == nil && d.patience(it.kind) <= 0 {
+		d.refuse(it, d.notFound(it), out)
 		return
 	}
 	d.parkRefused(it, out)
+}
+
+// patience is how long items of a kind wait for a function that no app has: a caller of
+// Invoke is told at once.
+func (d *Dispatcher) patience(k Kind) time.Duration {
+	if k == Triggered {
+		return 0
+	}
+	return d.opt.FunctionNotFoundTimeout
 }
 
 // parkRefused parks without failing at once: the function's app has just gone,
 // which is no verdict on the function.
 func (d *Dispatcher) parkRefused(it *item, out *deliveries) {
 	if d.stopped || it.cancelled {
-		d.abandon(it, false, out)
+		d.abandon(it, out)
 		return
 	}
 	key := parkKey{it.kind, strings.ToLower(it.name)}
@@ -69,7 +78,7 @@ func (d *Dispatcher) parkRefused(it *item, out *deliveries) {
 		d.parked[key] = p
 	}
 	p.items = append(p.items, it)
-	if d.routes.find(it.kind, it.name) == nil {
+	if it.kind != Triggered && d.routes.find(it.kind, it.name) == nil {
 		d.expect(it)
 	}
 }
@@ -104,7 +113,7 @@ func (d *Dispatcher) expire() {
 		d.expiry = d.expiry[1:]
 		if waits {
 			d.unpark(e.it)
-			d.fail(e.it, d.notFound(e.it), &out)
+			d.refuse(e.it, d.notFound(e.it), &out)
 		}
 	}
 	d.arm()
@@ -112,23 +121,27 @@ func (d *Dispatcher) expire() {
 	out.deliver()
 }
 
-// unpark takes one item out of the waiting ones, if it is there.
-func (d *Dispatcher) unpark(it *item) {
+// unpark takes one item out of the waiting ones; false: it is not there.
+func (d *Dispatcher) unpark(it *item) bool {
 	key := parkKey{it.kind, strings.ToLower(it.name)}
 	p := d.parked[key]
 	if p == nil {
-		return
+		return false
 	}
 	it.deadline = time.Time{}
-	switch i := slices.Index(p.items, it); {
+	i := slices.Index(p.items, it)
+	switch {
+	case i < 0:
+		return false
 	case i == 0: // the usual one, as deadlines come in order: nothing is moved
 		p.items = p.items[1:]
-	case i > 0:
+	default:
 		p.items = slices.Delete(p.items, i, i+1)
 	}
 	if len(p.items) == 0 {
 		delete(d.parked, key)
 	}
+	return true
 }
 
 // recheck looks at the waiting items after the functions changed: in the order of
@@ -146,10 +159,10 @@ func (d *Dispatcher) recheck(out *deliveries) {
 			for _, it := range p.items {
 				it.deadline = time.Time{}
 			}
-		case d.opt.FunctionNotFoundTimeout <= 0:
+		case d.patience(key.kind) <= 0:
 			delete(d.parked, key)
 			for _, it := range p.items {
-				d.fail(it, d.notFound(it), out)
+				d.refuse(it, d.notFound(it), out)
 			}
 		default:
 			for _, it := range p.items {
@@ -162,25 +175,21 @@ func (d *Dispatcher) recheck(out *deliveries) {
 	slices.SortFunc(ready, func(a, b *item) int { return int(int64(a.id - b.id)) })
 	for _, it := range ready {
 		it.deadline = time.Time{}
-		d.lanes[it.kind].push(it)
+		d.lanes[it.kind].queue.Push(it)
 	}
 }
 
 // notFound is the answer of the reference for a function that is not there (F§1.1 O4).
-func (d *Dispatcher) notFound(it *item) *history.TaskFailureDetails {
-	errorType := "OrchestratorTaskNotFound"
-	if it.kind == Activity {
-		errorType = "ActivityTaskNotFound"
-	}
+func (d *Dispatcher) notFound(it *item) refusal {
 	known := fmt.Sprintf("no %s is registered", it.kind)
 	if names := d.routes.names(it.kind); len(names) > 0 {
 		known = "known are " + strings.Join(names, ", ")
 	}
-	return &history.TaskFailureDetails{
-		ErrorType:      errorType,
+	return refusal{ErrNoFunction, &history.TaskFailureDetails{
+		ErrorType:      notFoundTypes[it.kind],
 		ErrorMessage:   fmt.Sprintf("no function app has the %s %q: %s", it.kind, it.name, known),
 		IsNonRetriable: true,
-	}
+	}}
 }
 
 // Waiting lists the functions for which work waits because no running app has
@@ -212,7 +221,7 @@ func (d *Dispatcher) Load(k Kind) Load {
 	defer d.mu.Unlock()
 	l := &d.lanes[k]
 	load := Load{Running: l.running}
-	for _, it := range l.queue[l.head:] {
+	for _, it := range l.queue.Items() {
 		if d.items[it.id] == it {
 			load.Queued++
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/hashicorp/go-hclog"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub/history"
@@ -29,8 +30,8 @@ func (i ActivityInfo) IdempotencyKey() string {
 	return i.InstanceID + "/" + i.ExecutionID + "/" + strconv.Itoa(int(i.TaskID))
 }
 
-// activityContext is the context of an activity, or what a context derived from
-// it finds.
+// activityContext is the context of an activity, or of a triggered function, whose info is
+// zero; or what a context derived from it finds.
 type activityContext struct {
 	context.Context
 	info   ActivityInfo
@@ -55,18 +56,21 @@ func Info(ctx context.Context) ActivityInfo {
 	return ActivityInfo{}
 }
 
-// Logger logs with the activity's instance and task, into the host's log. For a
-// context that is not an activity's it is hclog's default logger.
+// Logger logs with the activity's instance and task, or with the name of the triggered
+// function, into the host's log. For any other context it is hclog's default logger.
 func Logger(ctx context.Context) hclog.Logger {
 	c, ok := ctx.Value(activityKey{}).(*activityContext)
 	if !ok {
 		return hclog.Default()
 	}
+	if c.info == (ActivityInfo{}) {
+		return c.log
+	}
 	return c.log.With("instance", c.info.InstanceID, "task", c.info.TaskID, "attempt", c.info.Attempt)
 }
 
-// Client is the way from an activity to the host's task hub and files. For a
-// context that is not an activity's its calls fail with ErrUnavailable.
+// Client is the way from an activity or a triggered function to the host's task hub and
+// files. For any other context its calls fail with ErrUnavailable.
 func Client(ctx context.Context) *HostClient {
 	if c, ok := ctx.Value(activityKey{}).(*activityContext); ok && c.client != nil {
 		return c.client
@@ -74,34 +78,37 @@ func Client(ctx context.Context) *HostClient {
 	return &HostClient{}
 }
 
-// activity runs one work item into res, also when the author's code panics or
-// ends the goroutine.
+// activity runs one work item into res.
 func (r *runner) activity(ctx context.Context, client *HostClient, w *protocol.ActivityWork, res *protocol.ActivityResult) {
 	res.Work = w.Work
-	fn, ok := r.app.activity(w.Name)
-	if !ok {
-		res.Failure = r.app.notFound(kindActivity, w.Name)
+	f := r.app.find(protocol.Activity, w.Name)
+	if f == nil {
+		res.Failure = r.app.notFound(protocol.Activity, w.Name)
 		return
 	}
-	var failure *history.TaskFailureDetails
+	f.run(&activityContext{Context: ctx, log: r.log, client: client, info: ActivityInfo{
+		Name: w.Name, InstanceID: w.InstanceId, ExecutionID: w.ExecutionId, TaskID: w.TaskId,
+		Version: w.Version.GetValue(), Attempt: int(w.Attempt),
+	}}, w.Input, &res.Result, &res.Failure)
+}
+
+// run calls the author's code and sets one of the two: also when it panics or ends the
+// goroutine, which is why it returns neither.
+func (f *function) run(ctx context.Context, in *wrapperspb.StringValue, result **wrapperspb.StringValue, failure **history.TaskFailureDetails) {
 	returned := false
 	defer func() {
 		switch p := recover(); {
 		case p != nil:
-			failure = failureOf(newPanicError(p))
+			*failure = failureOf(newPanicError(p))
 		case !returned:
-			failure = failureOf(errGoexit)
+			*failure = failureOf(errGoexit)
 		}
-		res.Failure = failure
 	}()
-	result, err := fn(&activityContext{Context: ctx, log: r.log, client: client, info: ActivityInfo{
-		Name: w.Name, InstanceID: w.InstanceId, ExecutionID: w.ExecutionId, TaskID: w.TaskId,
-		Version: w.Version.GetValue(), Attempt: int(w.Attempt),
-	}}, w.Input)
+	out, err := f.call(ctx, in)
 	returned = true
 	if err != nil {
-		failure = failureOf(err)
+		*failure = failureOf(err)
 		return
 	}
-	res.Result = result
+	*result = out
 }

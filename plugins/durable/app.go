@@ -19,7 +19,7 @@ const SDKVersion = "0.1.0"
 
 type (
 	orchestratorFunc func(*OrchestrationContext, *wrapperspb.StringValue) (*wrapperspb.StringValue, error)
-	activityFunc     func(context.Context, *wrapperspb.StringValue) (*wrapperspb.StringValue, error)
+	callFunc         func(context.Context, *wrapperspb.StringValue) (*wrapperspb.StringValue, error)
 )
 
 // App is a function app: a name and the functions it registers. Register all
@@ -27,7 +27,7 @@ type (
 type App struct {
 	name    string
 	version string
-	// functions holds both kinds by lower-case name: function names are unique in
+	// functions holds all kinds by lower-case name: function names are unique in
 	// an app without regard to case.
 	functions map[string]*function
 	// spelled holds them as registered, which is how they are nearly always called.
@@ -37,8 +37,10 @@ type App struct {
 
 type function struct {
 	name         string
-	orchestrator orchestratorFunc // one of the two is set
-	activity     activityFunc
+	kind         protocol.Kind
+	binding      *protocol.Binding // its trigger
+	orchestrator orchestratorFunc  // of an orchestrator
+	call         callFunc          // of the other kinds
 }
 
 // NewApp makes an app without functions. The name is what logs and listings show;
@@ -61,7 +63,8 @@ func Orchestrator[In, Out any](app *App, name string, fn func(ctx *Orchestration
 		app.problem(name, errors.New("the function is nil"))
 		return
 	}
-	app.add(&function{name: name, orchestrator: func(ctx *OrchestrationContext, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+	b := &protocol.Binding{Type: "orchestrationTrigger", Name: "context", Direction: "in"}
+	app.add(&function{name: name, kind: protocol.Orchestrator, binding: b, orchestrator: func(ctx *OrchestrationContext, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 		var in In
 		p, err := ctx.x.resolve(p)
 		if err == nil {
@@ -86,7 +89,13 @@ func Activity[In, Out any](app *App, name string, fn func(ctx context.Context, i
 		app.problem(name, errors.New("the function is nil"))
 		return
 	}
-	app.add(&function{name: name, activity: func(ctx context.Context, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
+	b := &protocol.Binding{Type: "activityTrigger", Name: "input", Direction: "in"}
+	app.add(&function{name: name, kind: protocol.Activity, binding: b, call: typed(fn)})
+}
+
+// typed reads the input of fn and writes its result.
+func typed[In, Out any](fn func(ctx context.Context, in In) (Out, error)) callFunc {
+	return func(ctx context.Context, p *wrapperspb.StringValue) (*wrapperspb.StringValue, error) {
 		var in In
 		p, err := Client(ctx).resolve(ctx, p)
 		if err == nil {
@@ -100,7 +109,7 @@ func Activity[In, Out any](app *App, name string, fn func(ctx context.Context, i
 			return nil, err
 		}
 		return encodeResult(out)
-	}})
+	}
 }
 
 func encodeResult(out any) (*wrapperspb.StringValue, error) {
@@ -142,18 +151,12 @@ func (a *App) lookup(name string) *function {
 	return a.functions[strings.ToLower(name)]
 }
 
-func (a *App) orchestrator(name string) (orchestratorFunc, bool) {
-	if f := a.lookup(name); f != nil && f.orchestrator != nil {
-		return f.orchestrator, true
+// find is lookup for a function of a kind; nil: there is none.
+func (a *App) find(k protocol.Kind, name string) *function {
+	if f := a.lookup(name); f != nil && f.kind == k {
+		return f
 	}
-	return nil, false
-}
-
-func (a *App) activity(name string) (activityFunc, bool) {
-	if f := a.lookup(name); f != nil && f.activity != nil {
-		return f.activity, true
-	}
-	return nil, false
+	return nil
 }
 
 // sorted lists the functions in the order of their names.
@@ -166,34 +169,37 @@ func (a *App) sorted() []*function {
 	return fs
 }
 
+// notFoundTypes are the error types of calls that no function serves.
+var notFoundTypes = [protocol.Kinds]string{
+	protocol.Orchestrator: typeOrchestratorNotFound,
+	protocol.Activity:     typeActivityNotFound,
+	protocol.Triggered:    typeFunctionNotFound,
+}
+
 // notFound is the failure of a call that this app cannot serve (F§1.1 O4).
-func (a *App) notFound(k kind, name string) *history.TaskFailureDetails {
+func (a *App) notFound(k protocol.Kind, name string) *history.TaskFailureDetails {
 	var known []string
 	for _, f := range a.sorted() {
-		if (f.activity != nil) == (k == kindActivity) {
+		if f.kind == k {
 			known = append(known, f.name)
 		}
 	}
-	what, errorType := "orchestrator", typeOrchestratorNotFound
-	if k == kindActivity {
-		what, errorType = "activity", typeActivityNotFound
+	what := k.String() + " function"
+	if k == protocol.Triggered {
+		what = k.String()
 	}
-	text := fmt.Sprintf("app %q has no %s function %q; it registers none", a.name, what, name)
+	text := fmt.Sprintf("app %q has no %s %q; it registers none", a.name, what, name)
 	if len(known) > 0 {
-		text = fmt.Sprintf("app %q has no %s function %q; it has: %s", a.name, what, name, strings.Join(known, ", "))
+		text = fmt.Sprintf("app %q has no %s %q; it has: %s", a.name, what, name, strings.Join(known, ", "))
 	}
-	return &history.TaskFailureDetails{ErrorType: errorType, ErrorMessage: text, IsNonRetriable: true}
+	return &history.TaskFailureDetails{ErrorType: notFoundTypes[k], ErrorMessage: text, IsNonRetriable: true}
 }
 
 // describe is what the app tells a host of itself.
 func (a *App) describe() *protocol.DescribeResponse {
 	d := &protocol.DescribeResponse{AppName: a.name, AppVersion: a.version, Sdk: "durafunc-go", SdkVersion: SDKVersion}
 	for _, f := range a.sorted() {
-		b := &protocol.Binding{Type: "activityTrigger", Name: "input", Direction: "in"}
-		if f.orchestrator != nil {
-			b = &protocol.Binding{Type: "orchestrationTrigger", Name: "context", Direction: "in"}
-		}
-		d.Functions = append(d.Functions, &protocol.Function{Name: f.name, Bindings: []*protocol.Binding{b}})
+		d.Functions = append(d.Functions, &protocol.Function{Name: f.name, Bindings: []*protocol.Binding{f.binding}})
 	}
 	return d
 }

@@ -133,8 +133,7 @@ func BenchmarkHello(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "instances/s")
-	s.episodes.close()
-	s.activities.close()
+	s.closePools()
 	s.r.close()
 }
 

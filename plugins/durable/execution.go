@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/plugins/durable/internal/goroutine"
+	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
@@ -125,17 +126,17 @@ func (x *execution) start(e *history.ExecutionStartedEvent) {
 	if id := e.GetOrchestrationInstance().GetExecutionId().GetValue(); id != "" {
 		x.executionID = id
 	}
-	fn, ok := x.r.app.orchestrator(x.name)
-	if !ok {
+	f := x.r.app.find(protocol.Orchestrator, x.name)
+	if f == nil {
 		x.complete(&history.CompleteOrchestrationAction{
 			OrchestrationStatus: history.Failed,
-			FailureDetails:      x.r.app.notFound(kindChild, x.name),
+			FailureDetails:      x.r.app.notFound(protocol.Orchestrator, x.name),
 		})
 		return
 	}
 	x.co = x.r.coros.get()
 	input := e.GetInput()
-	x.co.job = func() { x.body(fn, input) }
+	x.co.job = func() { x.body(f.orchestrator, input) }
 	x.resume()
 }
 

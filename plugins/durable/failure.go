@@ -16,6 +16,7 @@ const (
 	typeNonDeterministic     = "NonDeterministicOrchestration"
 	typeOrchestratorNotFound = "OrchestratorTaskNotFound"
 	typeActivityNotFound     = "ActivityTaskNotFound"
+	typeFunctionNotFound     = "FunctionNotFound"
 	typeCorruptHistory       = "CorruptHistory"
 	typePanic                = "panic"
 )

@@ -1,6 +1,10 @@
 package durable
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/durafunc/durafunc/plugins/protocol/fifo"
+)
 
 // pool runs items on reused goroutines, whose stacks have grown already. It has at
 // most max of them and keeps at most keep idle. A burst wakes one goroutine; each
@@ -13,8 +17,7 @@ type pool[T any] struct {
 
 	mu      sync.Mutex
 	wake    sync.Cond
-	items   []T
-	head    int // items before it are taken
+	queue   fifo.Queue[T]
 	idle    int
 	workers int
 	free    []int // numbers of workers that ended
@@ -36,7 +39,7 @@ func (p *pool[T]) add(items ...T) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.items = append(p.items, items...)
+	p.queue.Push(items...)
 	p.wakeOne()
 }
 
@@ -73,7 +76,7 @@ func (p *pool[T]) work(n int) {
 	defer func() {
 		p.workers--
 		p.free = append(p.free, n)
-		if p.head < len(p.items) {
+		if p.queue.Len() > 0 {
 			p.wakeOne()
 		}
 		p.mu.Unlock()
@@ -96,7 +99,7 @@ func (p *pool[T]) runUnlocked(n int, item T) {
 
 // take waits for an item; false: this worker is to end. mu is held.
 func (p *pool[T]) take() (item T, ok bool) {
-	for p.head == len(p.items) {
+	for p.queue.Len() == 0 {
 		if p.closed || p.idle >= p.keep {
 			return item, false
 		}
@@ -104,14 +107,9 @@ func (p *pool[T]) take() (item T, ok bool) {
 		p.wake.Wait()
 		p.idle--
 	}
-	item = p.items[p.head]
-	var none T
-	p.items[p.head] = none
-	p.head++
-	if p.head == len(p.items) {
-		p.items, p.head = p.items[:0], 0
-	} else {
+	item, ok = p.queue.Pop()
+	if p.queue.Len() > 0 {
 		p.wakeOne()
 	}
-	return item, true
+	return item, ok
 }

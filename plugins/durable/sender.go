@@ -16,35 +16,25 @@ const (
 // next: no timers, one lock, at most one wake-up a burst. The answer to the last item that
 // was out finds nothing to share a frame with: whoever has it sends it, and wakes nobody.
 type sender struct {
-	mu         sync.Mutex
-	episodes   []*protocol.OrchestratorResult
-	activities []*protocol.ActivityResult
-	send       func(*protocol.AppFrame) error // nil: run has not begun, or has ended
-	sent       func(items int)
-	sending    bool // somebody is in round: send bears one at a time
-	closing    bool
-	wake       chan struct{} // holds one token when there may be something for run
+	mu      sync.Mutex
+	queue   []protocol.Result
+	send    func(*protocol.AppFrame) error // nil: run has not begun, or has ended
+	sent    func(items int)
+	sending bool // somebody is in round: send bears one at a time
+	closing bool
+	wake    chan struct{} // holds one token when there may be something for run
 
 	// Of whoever is sending.
-	frame           protocol.AppFrame
-	spareEpisodes   []*protocol.OrchestratorResult
-	spareActivities []*protocol.ActivityResult
+	frame protocol.AppFrame
+	spare []protocol.Result // memory for the queue
 }
 
 func newSender() *sender { return &sender{wake: make(chan struct{}, 1)} }
 
-// episode queues the answer of an episode; last says that nothing else is out.
-func (s *sender) episode(r *protocol.OrchestratorResult, last bool) {
+// answer queues the answer of an item; last says that nothing else is out.
+func (s *sender) answer(r protocol.Result, last bool) {
 	s.mu.Lock()
-	s.episodes = append(s.episodes, r)
-	s.mu.Unlock()
-	s.dispatch(last)
-}
-
-// activity queues the answer of an activity; last says that nothing else is out.
-func (s *sender) activity(r *protocol.ActivityResult, last bool) {
-	s.mu.Lock()
-	s.activities = append(s.activities, r)
+	s.queue = append(s.queue, r)
 	s.mu.Unlock()
 	s.dispatch(last)
 }
@@ -69,7 +59,7 @@ func (s *sender) dispatch(here bool) {
 	if here {
 		_, _ = s.round() // an error ends the stream, of which run learns
 		s.mu.Lock()
-		here = len(s.episodes)+len(s.activities) == 0 && !s.closing && s.send != nil
+		here = len(s.queue) == 0 && !s.closing && s.send != nil
 		s.mu.Unlock()
 	}
 	if !here {
@@ -93,7 +83,7 @@ func (s *sender) run(done <-chan struct{}, send func(*protocol.AppFrame) error, 
 			continue
 		}
 		s.mu.Lock()
-		over := s.closing && !s.sending && len(s.episodes)+len(s.activities) == 0
+		over := s.closing && !s.sending && len(s.queue) == 0
 		s.mu.Unlock()
 		if over {
 			return nil
@@ -122,77 +112,78 @@ func (s *sender) end() {
 // else is sending: that one looks again, or pokes run.
 func (s *sender) round() (any bool, err error) {
 	s.mu.Lock()
-	episodes, activities, send := s.episodes, s.activities, s.send
-	if s.sending || send == nil || len(episodes)+len(activities) == 0 {
+	queue, send := s.queue, s.send
+	if s.sending || send == nil || len(queue) == 0 {
 		s.mu.Unlock()
 		return false, nil
 	}
 	s.sending = true
-	s.episodes, s.activities = s.spareEpisodes[:0], s.spareActivities[:0]
+	s.queue = s.spare[:0]
 	s.mu.Unlock()
 
-	es, as := episodes, activities
-	for err == nil && len(es)+len(as) > 0 {
-		es, as = fill(&s.frame, es, as)
-		n := len(s.frame.Orchestrators) + len(s.frame.Activities)
+	for left := queue; err == nil && len(left) > 0; {
+		left = fill(&s.frame, left)
+		n := s.frame.Len()
 		if err = send(&s.frame); err == nil {
 			recycle(&s.frame)
 			s.sent(n)
 		}
 	}
-	clear(episodes)
-	clear(activities)
+	clear(queue)
 
 	s.mu.Lock()
-	s.spareEpisodes, s.spareActivities = episodes, activities
+	s.spare = queue
 	s.sending = false
 	s.mu.Unlock()
 	return true, err
 }
 
-// fill moves what fits from the queues into frame, at least one item, and grants
-// a credit for each item that it answers.
-func fill(frame *protocol.AppFrame, es []*protocol.OrchestratorResult, as []*protocol.ActivityResult) ([]*protocol.OrchestratorResult, []*protocol.ActivityResult) {
+// fill moves what fits from the queue into frame, at least one item, and grants a credit
+// for each item that it answers. It gives what is left.
+func fill(frame *protocol.AppFrame, queue []protocol.Result) []protocol.Result {
+	var credit [protocol.Kinds]uint32
 	bytes, items := 0, 0
-	fits := func(n int) bool {
-		if items > 0 && (items == maxFrameItems || bytes+n > maxFrameBytes) {
-			return false
+	for _, r := range queue {
+		size := r.SizeVT()
+		if items > 0 && (items == maxFrameItems || bytes+size > maxFrameBytes) {
+			break
 		}
-		items++
-		bytes += n
-		return true
+		items, bytes = items+1, bytes+size
+		frame.Add(r)
+		credit[r.Kind()]++
 	}
-	for len(es) > 0 && fits(es[0].SizeVT()) {
-		frame.Orchestrators = append(frame.Orchestrators, es[0])
-		es = es[1:]
+	grant(frame, credit)
+	return queue[items:]
+}
+
+func grant(frame *protocol.AppFrame, credit [protocol.Kinds]uint32) {
+	for k, n := range credit {
+		frame.Grant(protocol.Kind(k), n)
 	}
-	for len(as) > 0 && fits(as[0].SizeVT()) {
-		frame.Activities = append(frame.Activities, as[0])
-		as = as[1:]
-	}
-	frame.OrchestratorCredit = uint32(len(frame.Orchestrators))
-	frame.ActivityCredit = uint32(len(frame.Activities))
-	return es, as
 }
 
 var (
-	episodeResults  = sync.Pool{New: func() any { return new(protocol.OrchestratorResult) }}
-	activityResults = sync.Pool{New: func() any { return new(protocol.ActivityResult) }}
+	episodeResults    = sync.Pool{New: func() any { return new(protocol.OrchestratorResult) }}
+	activityResults   = sync.Pool{New: func() any { return new(protocol.ActivityResult) }}
+	invocationResults = sync.Pool{New: func() any { return new(protocol.InvocationResult) }}
 )
 
 // recycle empties a frame that was sent. Fields are cleared one by one: Reset
 // would clear protobuf's own state as well, which costs more.
 func recycle(frame *protocol.AppFrame) {
-	for i, r := range frame.Orchestrators {
-		r.Work, r.HistoryNeeded, r.Actions, r.CustomStatus, r.NonDeterminism = 0, false, nil, nil, nil
-		episodeResults.Put(r)
-		frame.Orchestrators[i] = nil
+	for r := range frame.Results() {
+		switch r := r.(type) {
+		case *protocol.OrchestratorResult:
+			r.Work, r.HistoryNeeded, r.Actions, r.CustomStatus, r.NonDeterminism = 0, false, nil, nil, nil
+			episodeResults.Put(r)
+		case *protocol.ActivityResult:
+			r.Work, r.Result, r.Failure = 0, nil, nil
+			activityResults.Put(r)
+		case *protocol.InvocationResult:
+			r.Work, r.Result, r.Failure = 0, nil, nil
+			invocationResults.Put(r)
+		}
 	}
-	for i, r := range frame.Activities {
-		r.Work, r.Result, r.Failure = 0, nil, nil
-		activityResults.Put(r)
-		frame.Activities[i] = nil
-	}
-	frame.Orchestrators, frame.Activities = frame.Orchestrators[:0], frame.Activities[:0]
-	frame.OrchestratorCredit, frame.ActivityCredit = 0, 0
+	frame.Clear()
+	grant(frame, [protocol.Kinds]uint32{})
 }

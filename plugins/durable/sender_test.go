@@ -18,16 +18,16 @@ func TestFramesAreBounded(t *testing.T) {
 	big := strings.Repeat("x", maxFrameBytes*2/3)
 	huge := strings.Repeat("x", maxFrameBytes*2)
 	for range maxFrameItems + 6 {
-		s.episode(&protocol.OrchestratorResult{Work: 1}, false)
+		s.answer(&protocol.OrchestratorResult{Work: 1}, false)
 	}
 	for _, v := range []string{big, big, huge, "small"} {
-		s.activity(&protocol.ActivityResult{Work: 2, Result: wrapperspb.String(v)}, false)
+		s.answer(&protocol.ActivityResult{Work: 2, Result: wrapperspb.String(v)}, false)
 	}
 	s.finish()
 	var frames []int
 	items := 0
 	err := s.run(nil, func(f *protocol.AppFrame) error {
-		n := len(f.Orchestrators) + len(f.Activities)
+		n := f.Len()
 		frames = append(frames, n)
 		if n > 1 && f.SizeVT() > maxFrameBytes+1024 || n > maxFrameItems {
 			t.Errorf("a frame of %d items has %d bytes", n, f.SizeVT())
@@ -44,7 +44,7 @@ func TestFramesAreBounded(t *testing.T) {
 
 func TestSenderEndsWithItsStream(t *testing.T) {
 	s := newSender()
-	s.activity(&protocol.ActivityResult{}, false)
+	s.answer(&protocol.ActivityResult{}, false)
 	broken := errors.New("broken")
 	if err := s.run(nil, func(*protocol.AppFrame) error { return broken }, func(int) {}); !errors.Is(err, broken) {
 		t.Error(err)
@@ -76,7 +76,7 @@ func TestLastAnswerIsSentFromWhereItIs(t *testing.T) {
 		return nil
 	}
 	go func() { ended <- s.run(nil, send, func(n int) { sent <- n }) }()
-	s.activity(&protocol.ActivityResult{Work: 1}, false)
+	s.answer(&protocol.ActivityResult{Work: 1}, false)
 	if n := <-sent; n != 1 {
 		t.Fatalf("%d items in the first frame", n)
 	}
@@ -87,9 +87,9 @@ func TestLastAnswerIsSentFromWhereItIs(t *testing.T) {
 		s.mu.Lock()
 	}
 	s.mu.Unlock()
-	go s.activity(&protocol.ActivityResult{Work: 2}, true)
+	go s.answer(&protocol.ActivityResult{Work: 2}, true)
 	<-entered
-	s.episode(&protocol.OrchestratorResult{Work: 3}, true)
+	s.answer(&protocol.OrchestratorResult{Work: 3}, true)
 	s.finish()
 	select {
 	case err := <-ended:
@@ -100,7 +100,7 @@ func TestLastAnswerIsSentFromWhereItIs(t *testing.T) {
 	if err := <-ended; err != nil || frames.Load() != 3 {
 		t.Errorf("%d frames, %v", frames.Load(), err)
 	}
-	s.activity(&protocol.ActivityResult{Work: 4}, true)
+	s.answer(&protocol.ActivityResult{Work: 4}, true)
 	if frames.Load() != 3 {
 		t.Error("a frame was sent after run had returned")
 	}
@@ -133,7 +133,7 @@ func TestPool(t *testing.T) {
 	p.add() // nothing: no harm
 	for {
 		p.mu.Lock()
-		left := len(p.items) - p.head
+		left := p.queue.Len()
 		p.mu.Unlock()
 		if left == 0 {
 			break

@@ -162,9 +162,10 @@ func (p *appPlugin) Work(stream protocol.FunctionApp_WorkServer) error {
 // printDescription writes what Describe answers, in the names of the contract.
 func (a *App) printDescription(w io.Writer) error {
 	type binding struct {
-		Type      string `json:"type"`
-		Name      string `json:"name"`
-		Direction string `json:"direction"`
+		Type       string          `json:"type"`
+		Name       string          `json:"name"`
+		Direction  string          `json:"direction"`
+		Properties json.RawMessage `json:"properties,omitempty"`
 	}
 	type function struct {
 		Name     string    `json:"name"`
@@ -181,7 +182,7 @@ func (a *App) printDescription(w io.Writer) error {
 	for _, f := range d.Functions {
 		g := function{Name: f.Name}
 		for _, b := range f.Bindings {
-			g.Bindings = append(g.Bindings, binding{b.Type, b.Name, b.Direction})
+			g.Bindings = append(g.Bindings, binding{b.Type, b.Name, b.Direction, json.RawMessage(b.Properties)})
 		}
 		out.Functions = append(out.Functions, g)
 	}
@@ -199,11 +200,11 @@ func (a *App) explain(w io.Writer, executable string) {
 		fmt.Fprint(w, "Its functions:\n")
 	}
 	for _, f := range a.sorted() {
-		kind := "activity"
-		if f.orchestrator != nil {
-			kind = "orchestrator"
+		what := f.kind.String()
+		if f.kind == protocol.Triggered {
+			what = f.binding.Type
 		}
-		fmt.Fprintf(w, "  %-13s %s\n", kind, f.name)
+		fmt.Fprintf(w, "  %-13s %s\n", what, f.name)
 	}
 	fmt.Fprintf(w, "\nTo deploy it, copy it into the functions/ directory of a host, running or not:\n  cp %s functions/\n", executable)
 	fmt.Fprintf(w, "To see what it registers as JSON:\n  %s --describe\n", executable)

@@ -107,7 +107,8 @@ func TestImports(t *testing.T) {
 		t.Fatal(err)
 	}
 	const module = "github.com/durafunc/durafunc/"
-	own := map[string]bool{"plugins/durable": true, "plugins/durable/internal/goroutine": true, "plugins/protocol": true, "taskhub/history": true}
+	own := map[string]bool{"plugins/durable": true, "plugins/durable/internal/goroutine": true, "plugins/protocol": true, "plugins/protocol/fifo": true,
+		"taskhub/history": true}
 	for _, p := range strings.Fields(string(out)) {
 		if strings.HasPrefix(p, "github.com/aws/") || strings.Contains(p, "pebble") {
 			t.Errorf("imports %s", p)

@@ -14,12 +14,9 @@ import (
 	"github.com/durafunc/durafunc/plugins/protocol"
 )
 
-// Credits granted to the host at the beginning: work items that may wait in this
-// process. They protect memory; how much runs at a time is the host's business.
-const (
-	orchestratorCredit = 4096
-	activityCredit     = 4096
-)
+// initialCredit is granted to the host at the beginning, for each kind: work items that may
+// wait in this process. It protects memory; how much runs at a time is the host's business.
+const initialCredit = 4096
 
 const (
 	keepActivityWorkers = 64               // idle goroutines kept
@@ -27,7 +24,7 @@ const (
 	watchInterval       = 5 * time.Second
 )
 
-// Causes of cancelled activities.
+// Causes of cancelled contexts.
 var (
 	errUnwanted = errors.New("the host no longer wants the result")
 	errHostGone = errors.New("the connection to the host is gone")
@@ -43,11 +40,11 @@ type session struct {
 	setHost func(uint32)
 	dialing sync.WaitGroup // the first connection to them
 
-	episodes   *pool[*protocol.OrchestratorWork]
-	activities *pool[*protocol.ActivityWork]
-	slots      []episodeSlot // one for each episode worker
+	pools [protocol.Kinds]*pool[protocol.Work]
+	took  [protocol.Kinds][]protocol.Work // memory of take
+	slots []episodeSlot                   // one for each episode worker
 
-	ctx    context.Context // parent of the activities' contexts
+	ctx    context.Context // parent of the items' contexts
 	cancel context.CancelCauseFunc
 
 	mu      sync.Mutex
@@ -72,8 +69,11 @@ func newSession(r *runner, dial func(id uint32) (*grpc.ClientConn, error)) *sess
 		running: make(map[uint64]context.CancelCauseFunc),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	s.episodes = newPool(workers, workers, s.runEpisode)
-	s.activities = newPool(activityCredit, keepActivityWorkers, s.runActivity)
+	s.pools = [protocol.Kinds]*pool[protocol.Work]{
+		protocol.Orchestrator: newPool(workers, workers, s.runEpisode),
+		protocol.Activity:     newPool(initialCredit, keepActivityWorkers, s.runActivity),
+		protocol.Triggered:    newPool(initialCredit, keepActivityWorkers, s.runInvocation),
+	}
 	var hostID atomic.Uint32
 	s.client.dial = func() (*grpc.ClientConn, error) {
 		if id := hostID.Load(); id != 0 && dial != nil {
@@ -88,7 +88,11 @@ func newSession(r *runner, dial func(id uint32) (*grpc.ClientConn, error)) *sess
 
 // serve runs the stream to its end: nil after a drain.
 func (s *session) serve(stream protocol.FunctionApp_WorkServer) error {
-	if err := stream.Send(&protocol.AppFrame{OrchestratorCredit: orchestratorCredit, ActivityCredit: activityCredit}); err != nil {
+	first := &protocol.AppFrame{}
+	for k := range protocol.Kinds {
+		first.Grant(k, initialCredit)
+	}
+	if err := stream.Send(first); err != nil {
 		return err
 	}
 	received := make(chan error, 1)
@@ -112,8 +116,7 @@ func (s *session) serve(stream protocol.FunctionApp_WorkServer) error {
 		}
 	}
 	s.cancel(errHostGone)
-	s.episodes.close()
-	s.activities.close()
+	s.closePools()
 	s.dialing.Wait()
 	s.client.close()
 	return err
@@ -144,22 +147,42 @@ func (s *session) take(f *protocol.HostFrame) {
 	for _, id := range f.Evict {
 		s.r.parked.evict(id)
 	}
-	s.outstanding.Add(int64(len(f.Orchestrators) + len(f.Activities)))
-	if len(f.Activities) > 0 {
-		s.mu.Lock()
-		for _, w := range f.Activities {
-			s.running[w.Work] = nil
-		}
-		s.mu.Unlock()
-		s.activities.add(f.Activities...)
-	}
-	s.episodes.add(f.Orchestrators...)
+	s.outstanding.Add(int64(f.Len()))
+	s.queue(f)
 	for _, id := range f.Cancels {
-		s.cancelActivity(id)
+		s.cancelItem(id)
 	}
 	if f.Drain {
 		s.draining.Store(true)
 		s.answered(0)
+	}
+}
+
+// queue hands a frame's work to the pools.
+func (s *session) queue(f *protocol.HostFrame) {
+	for w := range f.Items() {
+		s.took[w.Kind()] = append(s.took[w.Kind()], w)
+	}
+	for k, items := range s.took {
+		if len(items) == 0 {
+			continue
+		}
+		if protocol.Kind(k).Cancellable() {
+			s.mu.Lock()
+			for _, w := range items {
+				s.running[w.GetWork()] = nil
+			}
+			s.mu.Unlock()
+		}
+		s.pools[k].add(items...)
+		clear(items)
+		s.took[k] = items[:0]
+	}
+}
+
+func (s *session) closePools() {
+	for _, p := range s.pools {
+		p.close()
 	}
 }
 
@@ -170,7 +193,8 @@ func (s *session) answered(items int) {
 	}
 }
 
-func (s *session) runEpisode(worker int, w *protocol.OrchestratorWork) {
+func (s *session) runEpisode(worker int, item protocol.Work) {
+	w := item.(*protocol.OrchestratorWork)
 	slot := &s.slots[worker]
 	slot.work.Store(w)
 	slot.since.Store(time.Now().UnixNano())
@@ -178,32 +202,41 @@ func (s *session) runEpisode(worker int, w *protocol.OrchestratorWork) {
 	defer func() {
 		slot.since.Store(0)
 		slot.work.Store(nil)
-		s.out.episode(res, s.outstanding.Load() == 1)
+		s.out.answer(res, s.outstanding.Load() == 1)
 	}()
 	s.r.episode(w, res)
 }
 
-func (s *session) runActivity(_ int, w *protocol.ActivityWork) {
-	ctx, cancel := context.WithCancelCause(s.ctx)
-	s.mu.Lock()
-	if early := s.running[w.Work]; early != nil { // cancelled while it waited
-		cancel(errUnwanted)
-	}
-	s.running[w.Work] = cancel
-	s.mu.Unlock()
+func (s *session) runActivity(_ int, item protocol.Work) {
+	w := item.(*protocol.ActivityWork)
+	ctx, cancel := s.begin(w)
 	res := activityResults.Get().(*protocol.ActivityResult)
-	defer func() {
-		s.mu.Lock()
-		delete(s.running, w.Work)
-		s.mu.Unlock()
-		cancel(nil)
-		s.out.activity(res, s.outstanding.Load() == 1)
-	}()
+	defer func() { s.end(cancel, res) }()
 	s.r.activity(ctx, s.client, w, res)
 }
 
-// cancelActivity cancels an activity that runs or waits; others are through.
-func (s *session) cancelActivity(id uint64) {
+// begin makes the context of an item that can be cancelled; its result ends it.
+func (s *session) begin(w protocol.Work) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	s.mu.Lock()
+	if early := s.running[w.GetWork()]; early != nil { // cancelled while it waited
+		cancel(errUnwanted)
+	}
+	s.running[w.GetWork()] = cancel
+	s.mu.Unlock()
+	return ctx, cancel
+}
+
+func (s *session) end(cancel context.CancelCauseFunc, res protocol.Result) {
+	s.mu.Lock()
+	delete(s.running, res.GetWork())
+	s.mu.Unlock()
+	cancel(nil)
+	s.out.answer(res, s.outstanding.Load() == 1)
+}
+
+// cancelItem cancels an item that runs or waits; others are through.
+func (s *session) cancelItem(id uint64) {
 	s.mu.Lock()
 	cancel, ok := s.running[id]
 	if ok && cancel == nil {

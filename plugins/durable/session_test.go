@@ -68,9 +68,10 @@ func connect(t testing.TB, app *App) (hostSide, <-chan error) {
 type stream struct {
 	t testing.TB
 	protocol.FunctionApp_WorkClient
-	orchestrators, activities uint32 // credit
-	episodes                  []*protocol.OrchestratorResult
-	results                   []*protocol.ActivityResult
+	credit      [protocol.Kinds]uint32
+	episodes    []*protocol.OrchestratorResult
+	results     []*protocol.ActivityResult
+	invocations []*protocol.InvocationResult
 }
 
 func openWork(t testing.TB, h hostSide) *stream {
@@ -83,16 +84,17 @@ func openWork(t testing.TB, h hostSide) *stream {
 	}
 	s := &stream{t: t, FunctionApp_WorkClient: w}
 	s.next()
-	if s.orchestrators != orchestratorCredit || s.activities != activityCredit {
-		t.Fatalf("the first frame grants %d and %d", s.orchestrators, s.activities)
+	if s.credit != [protocol.Kinds]uint32{initialCredit, initialCredit, initialCredit} {
+		t.Fatalf("the first frame grants %v", s.credit)
 	}
 	return s
 }
 
 func (s *stream) send(f *protocol.HostFrame) {
 	s.t.Helper()
-	s.orchestrators -= uint32(len(f.Orchestrators))
-	s.activities -= uint32(len(f.Activities))
+	for w := range f.Items() {
+		s.credit[w.Kind()]--
+	}
 	if err := s.Send(f); err != nil {
 		s.t.Fatal(err)
 	}
@@ -105,8 +107,10 @@ func (s *stream) next() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.orchestrators += f.OrchestratorCredit
-	s.activities += f.ActivityCredit
+	for k := range protocol.Kinds {
+		s.credit[k] += f.Credit(k)
+	}
+	s.invocations = append(s.invocations, f.Invocations...)
 	s.episodes = append(s.episodes, f.Orchestrators...)
 	s.results = append(s.results, f.Activities...)
 }
@@ -185,8 +189,8 @@ func TestWorkEndToEnd(t *testing.T) {
 		Position: positionAfter(0, 1, first.Actions), NewEvents: encodeEvents(t, []*history.HistoryEvent{done(0, res.Result.Value)})}}})
 	last := s.episode()
 	expect(t, last, `#1 Completed "1 i/e/3 v 2 A"`)
-	if last.Work != 3 || s.orchestrators != orchestratorCredit || s.activities != activityCredit {
-		t.Errorf("work %d, credit %d and %d after all is answered", last.Work, s.orchestrators, s.activities)
+	if last.Work != 3 || s.credit != [protocol.Kinds]uint32{initialCredit, initialCredit, initialCredit} {
+		t.Errorf("work %d, credit %v after all is answered", last.Work, s.credit)
 	}
 }
 
@@ -254,9 +258,9 @@ func TestCancelBeforeTheActivityBegins(t *testing.T) {
 	r := newRunner(activityApp(func(ctx context.Context, _ int) (string, error) { return "", context.Cause(ctx) }), hclog.NewNullLogger(), 0)
 	s := newSession(r, nil)
 	s.running[5] = nil // as take notes it
-	s.cancelActivity(5)
+	s.cancelItem(5)
 	s.runActivity(0, call1(5))
-	if got := s.out.activities[0].Failure.GetErrorMessage(); got != errUnwanted.Error() {
+	if got := s.out.queue[0].(*protocol.ActivityResult).Failure.GetErrorMessage(); got != errUnwanted.Error() {
 		t.Errorf("got %q", got)
 	}
 }
@@ -340,8 +344,8 @@ func TestWatchdogNamesTheInstance(t *testing.T) {
 		t.Errorf("log is:\n%s", got)
 	}
 	close(block)
-	s.episodes.close()
-	s.episodes.ended.Wait()
+	s.closePools()
+	s.pools[protocol.Orchestrator].ended.Wait()
 }
 
 // Whoever needs the host only after a while would come too late to dial it.

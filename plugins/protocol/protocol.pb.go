@@ -281,14 +281,15 @@ type HostFrame struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Orchestrators []*OrchestratorWork    `protobuf:"bytes,1,rep,name=orchestrators,proto3" json:"orchestrators,omitempty"`
 	Activities    []*ActivityWork        `protobuf:"bytes,2,rep,name=activities,proto3" json:"activities,omitempty"`
-	// cancels lists activities whose context is to be cancelled.
+	// cancels lists activities and invocations whose context is to be cancelled.
 	Cancels []uint64 `protobuf:"fixed64,3,rep,packed,name=cancels,proto3" json:"cancels,omitempty"`
 	// evict lists instances (by execution) whose parked state can be dropped.
 	Evict []string `protobuf:"bytes,4,rep,name=evict,proto3" json:"evict,omitempty"`
 	// hostServices is the broker id of HostServices; set in the first frame.
 	HostServices uint32 `protobuf:"varint,5,opt,name=hostServices,proto3" json:"hostServices,omitempty"`
 	// drain asks the app to finish what it runs; no work follows.
-	Drain         bool `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`
+	Drain         bool          `protobuf:"varint,6,opt,name=drain,proto3" json:"drain,omitempty"`
+	Invocations   []*Invocation `protobuf:"bytes,7,rep,name=invocations,proto3" json:"invocations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -365,14 +366,23 @@ func (x *HostFrame) GetDrain() bool {
 	return false
 }
 
+func (x *HostFrame) GetInvocations() []*Invocation {
+	if x != nil {
+		return x.Invocations
+	}
+	return nil
+}
+
 // AppFrame is what the app answers.
 type AppFrame struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Orchestrators []*OrchestratorResult  `protobuf:"bytes,1,rep,name=orchestrators,proto3" json:"orchestrators,omitempty"`
 	Activities    []*ActivityResult      `protobuf:"bytes,2,rep,name=activities,proto3" json:"activities,omitempty"`
-	// orchestratorCredit and activityCredit grant that many further items.
-	OrchestratorCredit uint32 `protobuf:"varint,3,opt,name=orchestratorCredit,proto3" json:"orchestratorCredit,omitempty"`
-	ActivityCredit     uint32 `protobuf:"varint,4,opt,name=activityCredit,proto3" json:"activityCredit,omitempty"`
+	// orchestratorCredit, activityCredit and invocationCredit grant that many further items.
+	OrchestratorCredit uint32              `protobuf:"varint,3,opt,name=orchestratorCredit,proto3" json:"orchestratorCredit,omitempty"`
+	ActivityCredit     uint32              `protobuf:"varint,4,opt,name=activityCredit,proto3" json:"activityCredit,omitempty"`
+	Invocations        []*InvocationResult `protobuf:"bytes,5,rep,name=invocations,proto3" json:"invocations,omitempty"`
+	InvocationCredit   uint32              `protobuf:"varint,6,opt,name=invocationCredit,proto3" json:"invocationCredit,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -431,6 +441,20 @@ func (x *AppFrame) GetOrchestratorCredit() uint32 {
 func (x *AppFrame) GetActivityCredit() uint32 {
 	if x != nil {
 		return x.ActivityCredit
+	}
+	return 0
+}
+
+func (x *AppFrame) GetInvocations() []*InvocationResult {
+	if x != nil {
+		return x.Invocations
+	}
+	return nil
+}
+
+func (x *AppFrame) GetInvocationCredit() uint32 {
+	if x != nil {
+		return x.InvocationCredit
 	}
 	return 0
 }
@@ -824,6 +848,132 @@ func (x *ActivityResult) GetFailure() *history.TaskFailureDetails {
 	return nil
 }
 
+// Invocation is one call of a function that something outside the engine triggers: a
+// request, a schedule, a message of a queue. It is not repeated by whoever hands it out:
+// what happens when it is lost is the trigger's business.
+type Invocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Work  uint64                 `protobuf:"fixed64,1,opt,name=work,proto3" json:"work,omitempty"`
+	// function is the name under which the app registers it.
+	Function string `protobuf:"bytes,2,opt,name=function,proto3" json:"function,omitempty"`
+	// payload is one JSON value, or empty; its shape is the trigger's.
+	Payload       []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Invocation) Reset() {
+	*x = Invocation{}
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Invocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Invocation) ProtoMessage() {}
+
+func (x *Invocation) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Invocation.ProtoReflect.Descriptor instead.
+func (*Invocation) Descriptor() ([]byte, []int) {
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Invocation) GetWork() uint64 {
+	if x != nil {
+		return x.Work
+	}
+	return 0
+}
+
+func (x *Invocation) GetFunction() string {
+	if x != nil {
+		return x.Function
+	}
+	return ""
+}
+
+func (x *Invocation) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+type InvocationResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Work  uint64                 `protobuf:"fixed64,1,opt,name=work,proto3" json:"work,omitempty"`
+	// result is one JSON value, or empty.
+	Result        []byte                      `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	Failure       *history.TaskFailureDetails `protobuf:"bytes,3,opt,name=failure,proto3" json:"failure,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvocationResult) Reset() {
+	*x = InvocationResult{}
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvocationResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvocationResult) ProtoMessage() {}
+
+func (x *InvocationResult) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvocationResult.ProtoReflect.Descriptor instead.
+func (*InvocationResult) Descriptor() ([]byte, []int) {
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *InvocationResult) GetWork() uint64 {
+	if x != nil {
+		return x.Work
+	}
+	return 0
+}
+
+func (x *InvocationResult) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *InvocationResult) GetFailure() *history.TaskFailureDetails {
+	if x != nil {
+		return x.Failure
+	}
+	return nil
+}
+
 // The requestId of a request makes it harmless to repeat: within ten minutes it takes
 // effect once, and the first answer is given again. 1 to 128 characters; empty: none.
 type StartInstanceRequest struct {
@@ -841,7 +991,7 @@ type StartInstanceRequest struct {
 
 func (x *StartInstanceRequest) Reset() {
 	*x = StartInstanceRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[10]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +1003,7 @@ func (x *StartInstanceRequest) String() string {
 func (*StartInstanceRequest) ProtoMessage() {}
 
 func (x *StartInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[10]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1016,7 @@ func (x *StartInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartInstanceRequest.ProtoReflect.Descriptor instead.
 func (*StartInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{10}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StartInstanceRequest) GetName() string {
@@ -927,7 +1077,7 @@ type StartInstanceResponse struct {
 
 func (x *StartInstanceResponse) Reset() {
 	*x = StartInstanceResponse{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[11]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -939,7 +1089,7 @@ func (x *StartInstanceResponse) String() string {
 func (*StartInstanceResponse) ProtoMessage() {}
 
 func (x *StartInstanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[11]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -952,7 +1102,7 @@ func (x *StartInstanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartInstanceResponse.ProtoReflect.Descriptor instead.
 func (*StartInstanceResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{11}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StartInstanceResponse) GetInstanceId() string {
@@ -973,7 +1123,7 @@ type GetInstanceRequest struct {
 
 func (x *GetInstanceRequest) Reset() {
 	*x = GetInstanceRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[12]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -985,7 +1135,7 @@ func (x *GetInstanceRequest) String() string {
 func (*GetInstanceRequest) ProtoMessage() {}
 
 func (x *GetInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[12]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -998,7 +1148,7 @@ func (x *GetInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInstanceRequest.ProtoReflect.Descriptor instead.
 func (*GetInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{12}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetInstanceRequest) GetInstanceId() string {
@@ -1025,7 +1175,7 @@ type GetInstanceResponse struct {
 
 func (x *GetInstanceResponse) Reset() {
 	*x = GetInstanceResponse{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[13]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1187,7 @@ func (x *GetInstanceResponse) String() string {
 func (*GetInstanceResponse) ProtoMessage() {}
 
 func (x *GetInstanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[13]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1200,7 @@ func (x *GetInstanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInstanceResponse.ProtoReflect.Descriptor instead.
 func (*GetInstanceResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{13}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetInstanceResponse) GetExists() bool {
@@ -1085,7 +1235,7 @@ type InstanceStatus struct {
 
 func (x *InstanceStatus) Reset() {
 	*x = InstanceStatus{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[14]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1247,7 @@ func (x *InstanceStatus) String() string {
 func (*InstanceStatus) ProtoMessage() {}
 
 func (x *InstanceStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[14]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1260,7 @@ func (x *InstanceStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstanceStatus.ProtoReflect.Descriptor instead.
 func (*InstanceStatus) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{14}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *InstanceStatus) GetInstanceId() string {
@@ -1195,7 +1345,7 @@ type RaiseEventRequest struct {
 
 func (x *RaiseEventRequest) Reset() {
 	*x = RaiseEventRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[15]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1357,7 @@ func (x *RaiseEventRequest) String() string {
 func (*RaiseEventRequest) ProtoMessage() {}
 
 func (x *RaiseEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[15]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1370,7 @@ func (x *RaiseEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseEventRequest.ProtoReflect.Descriptor instead.
 func (*RaiseEventRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{15}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RaiseEventRequest) GetInstanceId() string {
@@ -1259,7 +1409,7 @@ type RaiseEventResponse struct {
 
 func (x *RaiseEventResponse) Reset() {
 	*x = RaiseEventResponse{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[16]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1421,7 @@ func (x *RaiseEventResponse) String() string {
 func (*RaiseEventResponse) ProtoMessage() {}
 
 func (x *RaiseEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[16]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1434,7 @@ func (x *RaiseEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseEventResponse.ProtoReflect.Descriptor instead.
 func (*RaiseEventResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{16}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{18}
 }
 
 type TerminateInstanceRequest struct {
@@ -1300,7 +1450,7 @@ type TerminateInstanceRequest struct {
 
 func (x *TerminateInstanceRequest) Reset() {
 	*x = TerminateInstanceRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[17]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1312,7 +1462,7 @@ func (x *TerminateInstanceRequest) String() string {
 func (*TerminateInstanceRequest) ProtoMessage() {}
 
 func (x *TerminateInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[17]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1325,7 +1475,7 @@ func (x *TerminateInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateInstanceRequest.ProtoReflect.Descriptor instead.
 func (*TerminateInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{17}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TerminateInstanceRequest) GetInstanceId() string {
@@ -1364,7 +1514,7 @@ type TerminateInstanceResponse struct {
 
 func (x *TerminateInstanceResponse) Reset() {
 	*x = TerminateInstanceResponse{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[18]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1526,7 @@ func (x *TerminateInstanceResponse) String() string {
 func (*TerminateInstanceResponse) ProtoMessage() {}
 
 func (x *TerminateInstanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[18]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1539,7 @@ func (x *TerminateInstanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TerminateInstanceResponse.ProtoReflect.Descriptor instead.
 func (*TerminateInstanceResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{18}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{20}
 }
 
 type PurgeInstanceRequest struct {
@@ -1402,7 +1552,7 @@ type PurgeInstanceRequest struct {
 
 func (x *PurgeInstanceRequest) Reset() {
 	*x = PurgeInstanceRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[19]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1564,7 @@ func (x *PurgeInstanceRequest) String() string {
 func (*PurgeInstanceRequest) ProtoMessage() {}
 
 func (x *PurgeInstanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[19]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1577,7 @@ func (x *PurgeInstanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeInstanceRequest.ProtoReflect.Descriptor instead.
 func (*PurgeInstanceRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{19}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PurgeInstanceRequest) GetInstanceId() string {
@@ -1453,7 +1603,7 @@ type PurgeInstanceResponse struct {
 
 func (x *PurgeInstanceResponse) Reset() {
 	*x = PurgeInstanceResponse{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[20]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1615,7 @@ func (x *PurgeInstanceResponse) String() string {
 func (*PurgeInstanceResponse) ProtoMessage() {}
 
 func (x *PurgeInstanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[20]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1628,7 @@ func (x *PurgeInstanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurgeInstanceResponse.ProtoReflect.Descriptor instead.
 func (*PurgeInstanceResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{20}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *PurgeInstanceResponse) GetDeleted() uint32 {
@@ -1500,7 +1650,7 @@ type PutFileRequest struct {
 
 func (x *PutFileRequest) Reset() {
 	*x = PutFileRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[21]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +1662,7 @@ func (x *PutFileRequest) String() string {
 func (*PutFileRequest) ProtoMessage() {}
 
 func (x *PutFileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[21]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +1675,7 @@ func (x *PutFileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileRequest.ProtoReflect.Descriptor instead.
 func (*PutFileRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{21}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PutFileRequest) GetName() string {
@@ -1558,7 +1708,7 @@ type PutFileResponse struct {
 
 func (x *PutFileResponse) Reset() {
 	*x = PutFileResponse{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[22]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1720,7 @@ func (x *PutFileResponse) String() string {
 func (*PutFileResponse) ProtoMessage() {}
 
 func (x *PutFileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[22]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1733,7 @@ func (x *PutFileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutFileResponse.ProtoReflect.Descriptor instead.
 func (*PutFileResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{22}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PutFileResponse) GetUrl() string {
@@ -1602,7 +1752,7 @@ type GetPayloadRequest struct {
 
 func (x *GetPayloadRequest) Reset() {
 	*x = GetPayloadRequest{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[23]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1614,7 +1764,7 @@ func (x *GetPayloadRequest) String() string {
 func (*GetPayloadRequest) ProtoMessage() {}
 
 func (x *GetPayloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[23]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1777,7 @@ func (x *GetPayloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayloadRequest.ProtoReflect.Descriptor instead.
 func (*GetPayloadRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{23}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GetPayloadRequest) GetReference() string {
@@ -1646,7 +1796,7 @@ type PayloadChunk struct {
 
 func (x *PayloadChunk) Reset() {
 	*x = PayloadChunk{}
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[24]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1808,7 @@ func (x *PayloadChunk) String() string {
 func (*PayloadChunk) ProtoMessage() {}
 
 func (x *PayloadChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_protocol_protocol_proto_msgTypes[24]
+	mi := &file_plugins_protocol_protocol_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1821,7 @@ func (x *PayloadChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayloadChunk.ProtoReflect.Descriptor instead.
 func (*PayloadChunk) Descriptor() ([]byte, []int) {
-	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{24}
+	return file_plugins_protocol_protocol_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PayloadChunk) GetData() []byte {
@@ -1707,7 +1857,7 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\tdirection\x18\x03 \x01(\tR\tdirection\x12\x1e\n" +
 	"\n" +
 	"properties\x18\x04 \x01(\tR\n" +
-	"properties\"\x83\x02\n" +
+	"properties\"\xc5\x02\n" +
 	"\tHostFrame\x12J\n" +
 	"\rorchestrators\x18\x01 \x03(\v2$.durafunc.plugin.v1.OrchestratorWorkR\rorchestrators\x12@\n" +
 	"\n" +
@@ -1716,14 +1866,17 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\acancels\x18\x03 \x03(\x06R\acancels\x12\x14\n" +
 	"\x05evict\x18\x04 \x03(\tR\x05evict\x12\"\n" +
 	"\fhostServices\x18\x05 \x01(\rR\fhostServices\x12\x14\n" +
-	"\x05drain\x18\x06 \x01(\bR\x05drain\"\xf4\x01\n" +
+	"\x05drain\x18\x06 \x01(\bR\x05drain\x12@\n" +
+	"\vinvocations\x18\a \x03(\v2\x1e.durafunc.plugin.v1.InvocationR\vinvocations\"\xe8\x02\n" +
 	"\bAppFrame\x12L\n" +
 	"\rorchestrators\x18\x01 \x03(\v2&.durafunc.plugin.v1.OrchestratorResultR\rorchestrators\x12B\n" +
 	"\n" +
 	"activities\x18\x02 \x03(\v2\".durafunc.plugin.v1.ActivityResultR\n" +
 	"activities\x12.\n" +
 	"\x12orchestratorCredit\x18\x03 \x01(\rR\x12orchestratorCredit\x12&\n" +
-	"\x0eactivityCredit\x18\x04 \x01(\rR\x0eactivityCredit\"\xe6\x02\n" +
+	"\x0eactivityCredit\x18\x04 \x01(\rR\x0eactivityCredit\x12F\n" +
+	"\vinvocations\x18\x05 \x03(\v2$.durafunc.plugin.v1.InvocationResultR\vinvocations\x12*\n" +
+	"\x10invocationCredit\x18\x06 \x01(\rR\x10invocationCredit\"\xe6\x02\n" +
 	"\x10OrchestratorWork\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x12\x1e\n" +
 	"\n" +
@@ -1766,6 +1919,15 @@ const file_plugins_protocol_protocol_proto_rawDesc = "" +
 	"\x0eActivityResult\x12\x12\n" +
 	"\x04work\x18\x01 \x01(\x06R\x04work\x124\n" +
 	"\x06result\x18\x02 \x01(\v2\x1c.google.protobuf.StringValueR\x06result\x12A\n" +
+	"\afailure\x18\x03 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailure\"V\n" +
+	"\n" +
+	"Invocation\x12\x12\n" +
+	"\x04work\x18\x01 \x01(\x06R\x04work\x12\x1a\n" +
+	"\bfunction\x18\x02 \x01(\tR\bfunction\x12\x18\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\"\x81\x01\n" +
+	"\x10InvocationResult\x12\x12\n" +
+	"\x04work\x18\x01 \x01(\x06R\x04work\x12\x16\n" +
+	"\x06result\x18\x02 \x01(\fR\x06result\x12A\n" +
 	"\afailure\x18\x03 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailure\"\x8b\x03\n" +
 	"\x14StartInstanceRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1e\n" +
@@ -1866,7 +2028,7 @@ func file_plugins_protocol_protocol_proto_rawDescGZIP() []byte {
 	return file_plugins_protocol_protocol_proto_rawDescData
 }
 
-var file_plugins_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_plugins_protocol_protocol_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_plugins_protocol_protocol_proto_goTypes = []any{
 	(*DescribeRequest)(nil),            // 0: durafunc.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil),           // 1: durafunc.plugin.v1.DescribeResponse
@@ -1878,80 +2040,85 @@ var file_plugins_protocol_protocol_proto_goTypes = []any{
 	(*OrchestratorResult)(nil),         // 7: durafunc.plugin.v1.OrchestratorResult
 	(*ActivityWork)(nil),               // 8: durafunc.plugin.v1.ActivityWork
 	(*ActivityResult)(nil),             // 9: durafunc.plugin.v1.ActivityResult
-	(*StartInstanceRequest)(nil),       // 10: durafunc.plugin.v1.StartInstanceRequest
-	(*StartInstanceResponse)(nil),      // 11: durafunc.plugin.v1.StartInstanceResponse
-	(*GetInstanceRequest)(nil),         // 12: durafunc.plugin.v1.GetInstanceRequest
-	(*GetInstanceResponse)(nil),        // 13: durafunc.plugin.v1.GetInstanceResponse
-	(*InstanceStatus)(nil),             // 14: durafunc.plugin.v1.InstanceStatus
-	(*RaiseEventRequest)(nil),          // 15: durafunc.plugin.v1.RaiseEventRequest
-	(*RaiseEventResponse)(nil),         // 16: durafunc.plugin.v1.RaiseEventResponse
-	(*TerminateInstanceRequest)(nil),   // 17: durafunc.plugin.v1.TerminateInstanceRequest
-	(*TerminateInstanceResponse)(nil),  // 18: durafunc.plugin.v1.TerminateInstanceResponse
-	(*PurgeInstanceRequest)(nil),       // 19: durafunc.plugin.v1.PurgeInstanceRequest
-	(*PurgeInstanceResponse)(nil),      // 20: durafunc.plugin.v1.PurgeInstanceResponse
-	(*PutFileRequest)(nil),             // 21: durafunc.plugin.v1.PutFileRequest
-	(*PutFileResponse)(nil),            // 22: durafunc.plugin.v1.PutFileResponse
-	(*GetPayloadRequest)(nil),          // 23: durafunc.plugin.v1.GetPayloadRequest
-	(*PayloadChunk)(nil),               // 24: durafunc.plugin.v1.PayloadChunk
-	nil,                                // 25: durafunc.plugin.v1.StartInstanceRequest.TagsEntry
-	(*history.OrchestratorAction)(nil), // 26: durafunc.history.v1.OrchestratorAction
-	(*wrapperspb.StringValue)(nil),     // 27: google.protobuf.StringValue
-	(*history.TaskFailureDetails)(nil), // 28: durafunc.history.v1.TaskFailureDetails
-	(*timestamppb.Timestamp)(nil),      // 29: google.protobuf.Timestamp
-	(history.OrchestrationStatus)(0),   // 30: durafunc.history.v1.OrchestrationStatus
+	(*Invocation)(nil),                 // 10: durafunc.plugin.v1.Invocation
+	(*InvocationResult)(nil),           // 11: durafunc.plugin.v1.InvocationResult
+	(*StartInstanceRequest)(nil),       // 12: durafunc.plugin.v1.StartInstanceRequest
+	(*StartInstanceResponse)(nil),      // 13: durafunc.plugin.v1.StartInstanceResponse
+	(*GetInstanceRequest)(nil),         // 14: durafunc.plugin.v1.GetInstanceRequest
+	(*GetInstanceResponse)(nil),        // 15: durafunc.plugin.v1.GetInstanceResponse
+	(*InstanceStatus)(nil),             // 16: durafunc.plugin.v1.InstanceStatus
+	(*RaiseEventRequest)(nil),          // 17: durafunc.plugin.v1.RaiseEventRequest
+	(*RaiseEventResponse)(nil),         // 18: durafunc.plugin.v1.RaiseEventResponse
+	(*TerminateInstanceRequest)(nil),   // 19: durafunc.plugin.v1.TerminateInstanceRequest
+	(*TerminateInstanceResponse)(nil),  // 20: durafunc.plugin.v1.TerminateInstanceResponse
+	(*PurgeInstanceRequest)(nil),       // 21: durafunc.plugin.v1.PurgeInstanceRequest
+	(*PurgeInstanceResponse)(nil),      // 22: durafunc.plugin.v1.PurgeInstanceResponse
+	(*PutFileRequest)(nil),             // 23: durafunc.plugin.v1.PutFileRequest
+	(*PutFileResponse)(nil),            // 24: durafunc.plugin.v1.PutFileResponse
+	(*GetPayloadRequest)(nil),          // 25: durafunc.plugin.v1.GetPayloadRequest
+	(*PayloadChunk)(nil),               // 26: durafunc.plugin.v1.PayloadChunk
+	nil,                                // 27: durafunc.plugin.v1.StartInstanceRequest.TagsEntry
+	(*history.OrchestratorAction)(nil), // 28: durafunc.history.v1.OrchestratorAction
+	(*wrapperspb.StringValue)(nil),     // 29: google.protobuf.StringValue
+	(*history.TaskFailureDetails)(nil), // 30: durafunc.history.v1.TaskFailureDetails
+	(*timestamppb.Timestamp)(nil),      // 31: google.protobuf.Timestamp
+	(history.OrchestrationStatus)(0),   // 32: durafunc.history.v1.OrchestrationStatus
 }
 var file_plugins_protocol_protocol_proto_depIdxs = []int32{
 	2,  // 0: durafunc.plugin.v1.DescribeResponse.functions:type_name -> durafunc.plugin.v1.Function
 	3,  // 1: durafunc.plugin.v1.Function.bindings:type_name -> durafunc.plugin.v1.Binding
 	6,  // 2: durafunc.plugin.v1.HostFrame.orchestrators:type_name -> durafunc.plugin.v1.OrchestratorWork
 	8,  // 3: durafunc.plugin.v1.HostFrame.activities:type_name -> durafunc.plugin.v1.ActivityWork
-	7,  // 4: durafunc.plugin.v1.AppFrame.orchestrators:type_name -> durafunc.plugin.v1.OrchestratorResult
-	9,  // 5: durafunc.plugin.v1.AppFrame.activities:type_name -> durafunc.plugin.v1.ActivityResult
-	26, // 6: durafunc.plugin.v1.OrchestratorResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
-	27, // 7: durafunc.plugin.v1.OrchestratorResult.customStatus:type_name -> google.protobuf.StringValue
-	28, // 8: durafunc.plugin.v1.OrchestratorResult.nonDeterminism:type_name -> durafunc.history.v1.TaskFailureDetails
-	27, // 9: durafunc.plugin.v1.ActivityWork.version:type_name -> google.protobuf.StringValue
-	27, // 10: durafunc.plugin.v1.ActivityWork.input:type_name -> google.protobuf.StringValue
-	27, // 11: durafunc.plugin.v1.ActivityResult.result:type_name -> google.protobuf.StringValue
-	28, // 12: durafunc.plugin.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	27, // 13: durafunc.plugin.v1.StartInstanceRequest.input:type_name -> google.protobuf.StringValue
-	27, // 14: durafunc.plugin.v1.StartInstanceRequest.version:type_name -> google.protobuf.StringValue
-	29, // 15: durafunc.plugin.v1.StartInstanceRequest.startAt:type_name -> google.protobuf.Timestamp
-	25, // 16: durafunc.plugin.v1.StartInstanceRequest.tags:type_name -> durafunc.plugin.v1.StartInstanceRequest.TagsEntry
-	14, // 17: durafunc.plugin.v1.GetInstanceResponse.status:type_name -> durafunc.plugin.v1.InstanceStatus
-	30, // 18: durafunc.plugin.v1.InstanceStatus.status:type_name -> durafunc.history.v1.OrchestrationStatus
-	29, // 19: durafunc.plugin.v1.InstanceStatus.createdTime:type_name -> google.protobuf.Timestamp
-	29, // 20: durafunc.plugin.v1.InstanceStatus.lastUpdatedTime:type_name -> google.protobuf.Timestamp
-	27, // 21: durafunc.plugin.v1.InstanceStatus.input:type_name -> google.protobuf.StringValue
-	27, // 22: durafunc.plugin.v1.InstanceStatus.output:type_name -> google.protobuf.StringValue
-	27, // 23: durafunc.plugin.v1.InstanceStatus.customStatus:type_name -> google.protobuf.StringValue
-	28, // 24: durafunc.plugin.v1.InstanceStatus.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	27, // 25: durafunc.plugin.v1.RaiseEventRequest.input:type_name -> google.protobuf.StringValue
-	0,  // 26: durafunc.plugin.v1.FunctionApp.Describe:input_type -> durafunc.plugin.v1.DescribeRequest
-	4,  // 27: durafunc.plugin.v1.FunctionApp.Work:input_type -> durafunc.plugin.v1.HostFrame
-	10, // 28: durafunc.plugin.v1.HostServices.StartInstance:input_type -> durafunc.plugin.v1.StartInstanceRequest
-	12, // 29: durafunc.plugin.v1.HostServices.GetInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
-	12, // 30: durafunc.plugin.v1.HostServices.WaitForInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
-	15, // 31: durafunc.plugin.v1.HostServices.RaiseEvent:input_type -> durafunc.plugin.v1.RaiseEventRequest
-	17, // 32: durafunc.plugin.v1.HostServices.TerminateInstance:input_type -> durafunc.plugin.v1.TerminateInstanceRequest
-	19, // 33: durafunc.plugin.v1.HostServices.PurgeInstance:input_type -> durafunc.plugin.v1.PurgeInstanceRequest
-	21, // 34: durafunc.plugin.v1.HostServices.PutFile:input_type -> durafunc.plugin.v1.PutFileRequest
-	23, // 35: durafunc.plugin.v1.HostServices.GetPayload:input_type -> durafunc.plugin.v1.GetPayloadRequest
-	1,  // 36: durafunc.plugin.v1.FunctionApp.Describe:output_type -> durafunc.plugin.v1.DescribeResponse
-	5,  // 37: durafunc.plugin.v1.FunctionApp.Work:output_type -> durafunc.plugin.v1.AppFrame
-	11, // 38: durafunc.plugin.v1.HostServices.StartInstance:output_type -> durafunc.plugin.v1.StartInstanceResponse
-	13, // 39: durafunc.plugin.v1.HostServices.GetInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
-	13, // 40: durafunc.plugin.v1.HostServices.WaitForInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
-	16, // 41: durafunc.plugin.v1.HostServices.RaiseEvent:output_type -> durafunc.plugin.v1.RaiseEventResponse
-	18, // 42: durafunc.plugin.v1.HostServices.TerminateInstance:output_type -> durafunc.plugin.v1.TerminateInstanceResponse
-	20, // 43: durafunc.plugin.v1.HostServices.PurgeInstance:output_type -> durafunc.plugin.v1.PurgeInstanceResponse
-	22, // 44: durafunc.plugin.v1.HostServices.PutFile:output_type -> durafunc.plugin.v1.PutFileResponse
-	24, // 45: durafunc.plugin.v1.HostServices.GetPayload:output_type -> durafunc.plugin.v1.PayloadChunk
-	36, // [36:46] is the sub-list for method output_type
-	26, // [26:36] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	10, // 4: durafunc.plugin.v1.HostFrame.invocations:type_name -> durafunc.plugin.v1.Invocation
+	7,  // 5: durafunc.plugin.v1.AppFrame.orchestrators:type_name -> durafunc.plugin.v1.OrchestratorResult
+	9,  // 6: durafunc.plugin.v1.AppFrame.activities:type_name -> durafunc.plugin.v1.ActivityResult
+	11, // 7: durafunc.plugin.v1.AppFrame.invocations:type_name -> durafunc.plugin.v1.InvocationResult
+	28, // 8: durafunc.plugin.v1.OrchestratorResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
+	29, // 9: durafunc.plugin.v1.OrchestratorResult.customStatus:type_name -> google.protobuf.StringValue
+	30, // 10: durafunc.plugin.v1.OrchestratorResult.nonDeterminism:type_name -> durafunc.history.v1.TaskFailureDetails
+	29, // 11: durafunc.plugin.v1.ActivityWork.version:type_name -> google.protobuf.StringValue
+	29, // 12: durafunc.plugin.v1.ActivityWork.input:type_name -> google.protobuf.StringValue
+	29, // 13: durafunc.plugin.v1.ActivityResult.result:type_name -> google.protobuf.StringValue
+	30, // 14: durafunc.plugin.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	30, // 15: durafunc.plugin.v1.InvocationResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	29, // 16: durafunc.plugin.v1.StartInstanceRequest.input:type_name -> google.protobuf.StringValue
+	29, // 17: durafunc.plugin.v1.StartInstanceRequest.version:type_name -> google.protobuf.StringValue
+	31, // 18: durafunc.plugin.v1.StartInstanceRequest.startAt:type_name -> google.protobuf.Timestamp
+	27, // 19: durafunc.plugin.v1.StartInstanceRequest.tags:type_name -> durafunc.plugin.v1.StartInstanceRequest.TagsEntry
+	16, // 20: durafunc.plugin.v1.GetInstanceResponse.status:type_name -> durafunc.plugin.v1.InstanceStatus
+	32, // 21: durafunc.plugin.v1.InstanceStatus.status:type_name -> durafunc.history.v1.OrchestrationStatus
+	31, // 22: durafunc.plugin.v1.InstanceStatus.createdTime:type_name -> google.protobuf.Timestamp
+	31, // 23: durafunc.plugin.v1.InstanceStatus.lastUpdatedTime:type_name -> google.protobuf.Timestamp
+	29, // 24: durafunc.plugin.v1.InstanceStatus.input:type_name -> google.protobuf.StringValue
+	29, // 25: durafunc.plugin.v1.InstanceStatus.output:type_name -> google.protobuf.StringValue
+	29, // 26: durafunc.plugin.v1.InstanceStatus.customStatus:type_name -> google.protobuf.StringValue
+	30, // 27: durafunc.plugin.v1.InstanceStatus.failure:type_name -> durafunc.history.v1.TaskFailureDetails
+	29, // 28: durafunc.plugin.v1.RaiseEventRequest.input:type_name -> google.protobuf.StringValue
+	0,  // 29: durafunc.plugin.v1.FunctionApp.Describe:input_type -> durafunc.plugin.v1.DescribeRequest
+	4,  // 30: durafunc.plugin.v1.FunctionApp.Work:input_type -> durafunc.plugin.v1.HostFrame
+	12, // 31: durafunc.plugin.v1.HostServices.StartInstance:input_type -> durafunc.plugin.v1.StartInstanceRequest
+	14, // 32: durafunc.plugin.v1.HostServices.GetInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
+	14, // 33: durafunc.plugin.v1.HostServices.WaitForInstance:input_type -> durafunc.plugin.v1.GetInstanceRequest
+	17, // 34: durafunc.plugin.v1.HostServices.RaiseEvent:input_type -> durafunc.plugin.v1.RaiseEventRequest
+	19, // 35: durafunc.plugin.v1.HostServices.TerminateInstance:input_type -> durafunc.plugin.v1.TerminateInstanceRequest
+	21, // 36: durafunc.plugin.v1.HostServices.PurgeInstance:input_type -> durafunc.plugin.v1.PurgeInstanceRequest
+	23, // 37: durafunc.plugin.v1.HostServices.PutFile:input_type -> durafunc.plugin.v1.PutFileRequest
+	25, // 38: durafunc.plugin.v1.HostServices.GetPayload:input_type -> durafunc.plugin.v1.GetPayloadRequest
+	1,  // 39: durafunc.plugin.v1.FunctionApp.Describe:output_type -> durafunc.plugin.v1.DescribeResponse
+	5,  // 40: durafunc.plugin.v1.FunctionApp.Work:output_type -> durafunc.plugin.v1.AppFrame
+	13, // 41: durafunc.plugin.v1.HostServices.StartInstance:output_type -> durafunc.plugin.v1.StartInstanceResponse
+	15, // 42: durafunc.plugin.v1.HostServices.GetInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
+	15, // 43: durafunc.plugin.v1.HostServices.WaitForInstance:output_type -> durafunc.plugin.v1.GetInstanceResponse
+	18, // 44: durafunc.plugin.v1.HostServices.RaiseEvent:output_type -> durafunc.plugin.v1.RaiseEventResponse
+	20, // 45: durafunc.plugin.v1.HostServices.TerminateInstance:output_type -> durafunc.plugin.v1.TerminateInstanceResponse
+	22, // 46: durafunc.plugin.v1.HostServices.PurgeInstance:output_type -> durafunc.plugin.v1.PurgeInstanceResponse
+	24, // 47: durafunc.plugin.v1.HostServices.PutFile:output_type -> durafunc.plugin.v1.PutFileResponse
+	26, // 48: durafunc.plugin.v1.HostServices.GetPayload:output_type -> durafunc.plugin.v1.PayloadChunk
+	39, // [39:49] is the sub-list for method output_type
+	29, // [29:39] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_plugins_protocol_protocol_proto_init() }
@@ -1965,7 +2132,7 @@ func file_plugins_protocol_protocol_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_protocol_protocol_proto_rawDesc), len(file_plugins_protocol_protocol_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -135,6 +135,50 @@ func TestStreamFrameBytes(t *testing.T) {
 	}
 }
 
+func TestStreamCreditIsOfOneKind(t *testing.T) {
+	s := newStream(&silent{}, 0)
+	f := &s.frame
+	s.fill()
+	all := &protocol.HostFrame{
+		Orchestrators: []*protocol.OrchestratorWork{{Work: 1}, {Work: 2}},
+		Activities:    []*protocol.ActivityWork{{Work: 3}, {Work: 4}},
+		Invocations:   []*protocol.Invocation{{Work: 5}, {Work: 6}},
+	}
+	for w := range all.Items() {
+		s.received(&protocol.AppFrame{}) // grants nothing
+		one := &protocol.HostFrame{}
+		one.Add(w)
+		s.send(one)
+	}
+	for k := range protocol.Kinds {
+		if _, ok := s.fill(); ok {
+			t.Errorf("%v: sent without credit", k)
+		}
+		credit := &protocol.AppFrame{}
+		credit.Grant(k, 1)
+		s.received(credit)
+		if _, ok := s.fill(); !ok || f.Len() != 1 {
+			t.Fatalf("%v: %v, want one item", k, f)
+		}
+		for w := range f.Items() {
+			if w.Kind() != k {
+				t.Errorf("credit for a %v let go a %v", k, w.Kind())
+			}
+		}
+	}
+	s.send(&protocol.HostFrame{Cancels: []uint64{4, 6}})
+	if unsent, _ := s.fill(); !slices.Equal(unsent, []uint64{4, 6}) {
+		t.Errorf("cancelled while they waited: %v, want 4 and 6", unsent)
+	}
+	answers := &protocol.AppFrame{
+		Orchestrators: []*protocol.OrchestratorResult{{Work: 1}}, Activities: []*protocol.ActivityResult{{Work: 3}, {Work: 4}},
+		Invocations: []*protocol.InvocationResult{{Work: 5}, {Work: 6}},
+	}
+	if unknown := s.received(answers); unknown != 2 || answers.Len() != 3 {
+		t.Errorf("%d unknown answers and %v", unknown, answers)
+	}
+}
+
 func TestStreamDrain(t *testing.T) {
 	s := newStream(&silent{}, 0)
 	f := &s.frame
@@ -170,33 +214,6 @@ func TestStreamDrain(t *testing.T) {
 	s.received(&protocol.AppFrame{Orchestrators: []*protocol.OrchestratorResult{{Work: 1}}})
 	if !done() {
 		t.Error("not drained with nothing out")
-	}
-}
-
-func TestFifo(t *testing.T) {
-	var q fifo[int]
-	next, want := 0, 0
-	for round := range 300 {
-		batch := make([]int, round%17)
-		for i := range batch {
-			batch[i] = next
-			next++
-		}
-		q.push(batch)
-		n := min(q.len(), round%13)
-		for _, v := range q.items()[:n] {
-			if v != want {
-				t.Fatalf("got %d, want %d", v, want)
-			}
-			want++
-		}
-		q.shift(n)
-	}
-	q.filter(func(v int) bool { return v%2 == 0 })
-	for _, v := range q.items() {
-		if v%2 != 0 || v < want {
-			t.Fatalf("filter kept %d", v)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/plugins/protocol/fifo"
 )
 
 // A frame takes what is waiting up to these bounds; larger ones gain nothing
@@ -29,8 +30,7 @@ type stream struct {
 	frame       protocol.HostFrame              // of whoever is writing
 	unread      bool                            // the app may not have read all frames
 	lastWork    uint64                          // last item of the last frame; its answer shows that the app has
-	episodes    fifo[*protocol.OrchestratorWork]
-	activities  fifo[*protocol.ActivityWork]
+	lanes       [protocol.Kinds]lane
 	cancels     []uint64
 	evict       []string
 	hostService uint32 // to be told in the first frame
@@ -38,10 +38,17 @@ type stream struct {
 	opened      bool   // the first frame has been taken
 	draining    bool
 	closed      bool
-	episodeRoom int // credit left
-	activeRoom  int
 	out         map[uint64]struct{}
 }
+
+// lane is what waits of one kind, and how much of it the app takes.
+type lane struct {
+	queue  fifo.Queue[protocol.Work]
+	credit int // that is left
+}
+
+// ready says whether something may be sent.
+func (l *lane) ready() bool { return l.queue.Len() > 0 && l.credit > 0 }
 
 func newStream(h Handler, hostServices uint32) *stream {
 	s := &stream{
@@ -64,12 +71,13 @@ func (s *stream) poke() {
 // Cancels and evictions are taken until the end.
 func (s *stream) send(f *protocol.HostFrame) bool {
 	s.mu.Lock()
-	if s.closed || s.draining && len(f.Orchestrators)+len(f.Activities) > 0 {
+	if s.closed || s.draining && f.Len() > 0 {
 		s.mu.Unlock()
 		return false
 	}
-	s.episodes.push(f.Orchestrators)
-	s.activities.push(f.Activities)
+	for w := range f.Items() {
+		s.lanes[w.Kind()].queue.Push(w)
+	}
 	s.cancels = append(s.cancels, f.Cancels...)
 	s.evict = append(s.evict, f.Evict...)
 	if s.mayWrite() {
@@ -90,7 +98,25 @@ func (s *stream) send(f *protocol.HostFrame) bool {
 // items gather while it sends.
 func (s *stream) mayWrite() bool {
 	return s.write != nil && !s.writing && !s.unread && !s.closed && !s.draining &&
-		s.episodes.len()+s.activities.len() == 1 && len(s.cancels)+len(s.evict) == 0
+		s.queued() == 1 && len(s.cancels)+len(s.evict) == 0
+}
+
+// queued is how many items wait.
+func (s *stream) queued() (n int) {
+	for k := range s.lanes {
+		n += s.lanes[k].queue.Len()
+	}
+	return n
+}
+
+// ready says whether an item may be sent.
+func (s *stream) ready() bool {
+	for k := range s.lanes {
+		if s.lanes[k].ready() {
+			return true
+		}
+	}
+	return false
 }
 
 // writeOut writes the frame. The lock is held before and after, not meanwhile.
@@ -100,8 +126,7 @@ func (s *stream) writeOut() error {
 	err := s.write(&s.frame)
 	s.mu.Lock()
 	s.writing = false
-	clear(s.frame.Orchestrators)
-	clear(s.frame.Activities)
+	s.frame.Clear()
 	if s.waiting() {
 		s.poke() // it may have come while the sender found somebody writing
 	}
@@ -110,8 +135,7 @@ func (s *stream) writeOut() error {
 
 // waiting says whether there is something that could be sent.
 func (s *stream) waiting() bool {
-	return s.episodes.len() > 0 && s.episodeRoom > 0 || s.activities.len() > 0 && s.activeRoom > 0 ||
-		len(s.cancels)+len(s.evict) > 0 || s.drain || s.draining
+	return s.ready() || len(s.cancels)+len(s.evict) > 0 || s.drain || s.draining
 }
 
 // fill fills the frame with what may be sent now and says whether it is worth sending.
@@ -119,91 +143,83 @@ func (s *stream) waiting() bool {
 // credit, or overtaken by a drain.
 func (s *stream) fill() (unsent []uint64, ok bool) {
 	f := &s.frame
-	f.Orchestrators, f.Activities = f.Orchestrators[:0], f.Activities[:0]
+	f.Clear()
 	f.Cancels, f.Evict, f.Drain, f.HostServices = nil, nil, false, 0
 	if s.closed {
 		return nil, false
 	}
 	if s.draining {
 		unsent = s.unsentLocked()
-	} else if len(s.cancels) > 0 && s.activities.len() > 0 {
+	} else if len(s.cancels) > 0 {
 		unsent = s.dropCancelledLocked()
 	}
 	if !s.opened {
 		s.opened, ok, f.HostServices = true, true, s.hostService
 	}
-	items, bytes := 0, 0
-	n := 0
-	for _, w := range s.episodes.items() {
-		size := len(w.PastEvents) + len(w.NewEvents)
-		if n == s.episodeRoom || items == frameItems || items > 0 && bytes+size > frameBytes {
-			break
-		}
-		f.Orchestrators = append(f.Orchestrators, w)
-		s.out[w.Work] = struct{}{}
-		n, items, bytes = n+1, items+1, bytes+size
-	}
-	s.episodes.shift(n)
-	s.episodeRoom -= n
-	n = 0
-	for _, w := range s.activities.items() {
-		size := len(w.Input.GetValue())
-		if n == s.activeRoom || items == frameItems || items > 0 && bytes+size > frameBytes {
-			break
-		}
-		f.Activities = append(f.Activities, w)
-		s.out[w.Work] = struct{}{}
-		n, items, bytes = n+1, items+1, bytes+size
-	}
-	s.activities.shift(n)
-	s.activeRoom -= n
+	last := s.fillItems()
 	f.Cancels, s.cancels = s.cancels, nil
 	f.Evict, s.evict = s.evict, nil
 	f.Drain, s.drain = s.drain, false
-	ok = ok || items > 0 || len(f.Cancels) > 0 || len(f.Evict) > 0 || f.Drain
+	ok = ok || f.Len() > 0 || len(f.Cancels) > 0 || len(f.Evict) > 0 || f.Drain
 	if ok {
-		s.unread, s.lastWork = true, lastWork(f)
+		s.unread, s.lastWork = true, last
 	}
 	return unsent, ok
 }
 
-// lastWork is the number of the last item in f, 0 without one: they begin with 1.
-func lastWork(f *protocol.HostFrame) uint64 {
-	if n := len(f.Activities); n > 0 {
-		return f.Activities[n-1].Work
+// fillItems moves into the frame what fits and is covered by credit. It returns the number
+// of the last item, 0 without one: they begin with 1.
+func (s *stream) fillItems() (last uint64) {
+	items, bytes := 0, 0
+	for k := range s.lanes {
+		l := &s.lanes[k]
+		n := 0
+		for _, w := range l.queue.Items() {
+			size := w.PayloadBytes()
+			if n == l.credit || items == frameItems || items > 0 && bytes+size > frameBytes {
+				break
+			}
+			last = w.GetWork()
+			s.frame.Add(w)
+			s.out[last] = struct{}{}
+			n, items, bytes = n+1, items+1, bytes+size
+		}
+		l.queue.Shift(n)
+		l.credit -= n
 	}
-	if n := len(f.Orchestrators); n > 0 {
-		return f.Orchestrators[n-1].Work
-	}
-	return 0
+	return last
 }
 
-// dropCancelledLocked removes activities from the queue that a cancel names, and
-// that cancel with them: the app has never heard of them.
+// dropCancelledLocked removes items from the queues that a cancel names: the app has never
+// heard of them.
 func (s *stream) dropCancelledLocked() (dropped []uint64) {
-	var cancelled = make(map[uint64]bool, len(s.cancels))
+	if s.queued() == 0 {
+		return nil
+	}
+	cancelled := make(map[uint64]bool, len(s.cancels))
 	for _, id := range s.cancels {
 		cancelled[id] = true
 	}
-	s.activities.filter(func(w *protocol.ActivityWork) bool {
-		if cancelled[w.Work] {
-			dropped = append(dropped, w.Work)
-		}
-		return !cancelled[w.Work]
-	})
+	for k := range s.lanes {
+		s.lanes[k].queue.Filter(func(w protocol.Work) bool {
+			id := w.GetWork()
+			if cancelled[id] {
+				dropped = append(dropped, id)
+			}
+			return !cancelled[id]
+		})
+	}
 	return dropped
 }
 
-func (s *stream) unsentLocked() []uint64 {
-	var ids []uint64
-	for _, w := range s.episodes.items() {
-		ids = append(ids, w.Work)
+func (s *stream) unsentLocked() (ids []uint64) {
+	for k := range s.lanes {
+		q := &s.lanes[k].queue
+		for _, w := range q.Items() {
+			ids = append(ids, w.GetWork())
+		}
+		q.Clear()
 	}
-	for _, w := range s.activities.items() {
-		ids = append(ids, w.Work)
-	}
-	s.episodes.shift(s.episodes.len())
-	s.activities.shift(s.activities.len())
 	return ids
 }
 
@@ -250,28 +266,18 @@ func (s *stream) received(f *protocol.AppFrame) (unknown int) {
 	s.mu.Lock()
 	// An app that grants without bounds gets a bound far above any use.
 	const most = 1 << 20
-	s.episodeRoom = int(min(uint64(s.episodeRoom)+uint64(f.OrchestratorCredit), most))
-	s.activeRoom = int(min(uint64(s.activeRoom)+uint64(f.ActivityCredit), most))
-	before := len(f.Orchestrators) + len(f.Activities)
-	episodes := f.Orchestrators[:0]
-	for _, r := range f.Orchestrators {
-		if s.answeredLocked(r.GetWork()) {
-			episodes = append(episodes, r)
-		}
+	for k := range s.lanes {
+		l := &s.lanes[k]
+		l.credit = int(min(uint64(l.credit)+uint64(f.Credit(protocol.Kind(k))), most))
 	}
-	activities := f.Activities[:0]
-	for _, r := range f.Activities {
-		if s.answeredLocked(r.GetWork()) {
-			activities = append(activities, r)
-		}
-	}
-	f.Orchestrators, f.Activities = episodes, activities
-	more := s.episodes.len() > 0 && s.episodeRoom > 0 || s.activities.len() > 0 && s.activeRoom > 0
+	before := f.Len()
+	f.Keep(s.answeredLocked)
+	more := s.ready()
 	s.mu.Unlock()
 	if more {
 		s.poke()
 	}
-	answers := len(episodes) + len(activities)
+	answers := f.Len()
 	if answers > 0 {
 		s.handler.Results(f)
 		s.mu.Lock()
@@ -281,7 +287,8 @@ func (s *stream) received(f *protocol.AppFrame) (unknown int) {
 	return before - answers
 }
 
-func (s *stream) answeredLocked(id uint64) bool {
+func (s *stream) answeredLocked(r protocol.Result) bool {
+	id := r.GetWork()
 	if _, ok := s.out[id]; !ok {
 		return false
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // codec encodes our messages with their generated code, without reflection. On the wire
-// it is plain protobuf.
+// it is plain protobuf. protocol.Codec is much the same and not shared: apps link that one,
+// and the leaf that both may import, history, is not to know gRPC.
 type codec struct{}
 
 var _ encoding.CodecV2 = codec{}
