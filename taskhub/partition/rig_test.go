@@ -93,7 +93,7 @@ func (r *rig) config(s *lease.Session, hooks *hooked) *Config {
 // idle takes work and messages, and does nothing.
 type idle struct{}
 
-func (idle) Submit(work.Batch, func(work.Results)) {}
+func (idle) Submit(work.Batch, func([]*work.Result)) {}
 func (idle) Send(int, core.Send)                   {}
 func (idle) Ack(int, core.Ack)                     {}
 
