@@ -123,9 +123,10 @@ func (v *View) claims(now time.Duration) (list []int) {
 
 // ask chooses the host with the most partitions, to be asked for one, if it has at least two
 // more than this one, which has the fewest. The set of hosts must have been the same for the
-// length of a lease, so that hosts that come and go move nothing.
+// length of a lease, so that hosts that come and go move nothing. A host that has nothing to
+// do asks too: it may have no partition while another one has too many.
 func (v *View) ask(now time.Duration) (from Peer, owned int) {
-	if v.cfg.Alone || v.activity.Asking || v.idle || now-v.joined < v.settled || now-v.hostsSince < v.cfg.Lease {
+	if v.cfg.Alone || v.activity.Asking || now-v.joined < v.settled || now-v.hostsSince < v.cfg.Lease {
 		return Peer{}, 0
 	}
 	for n := range v.parts {
