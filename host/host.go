@@ -53,7 +53,7 @@ type Host struct {
 	served  chan error
 	arrived arrivals
 	started time.Time
-	state   atomic.Value // string, F§7.3
+	state   atomic.Value // httpapi.HostState
 }
 
 // Start brings the host up: port, store, hub, HTTP, function apps, in this order. It returns
@@ -62,14 +62,14 @@ type Host struct {
 func Start(ctx context.Context, opts Options) (*Host, error) {
 	h := &Host{opts: opts, started: time.Now(), served: make(chan error, 1)}
 	h.life, h.end = context.WithCancel(context.Background())
-	h.state.Store("Starting")
+	h.state.Store(httpapi.HostStarting)
 	steps := []func(context.Context) error{h.bind, h.functionsDir, h.openHub, h.serve, h.loadApps}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, h.giveUp(ctx))
 		}
 	}
-	h.state.Store("Running")
+	h.state.Store(httpapi.HostRunning)
 	opts.Log.Info("host started", "url", h.url, "store", h.place, "hub", opts.Config.DurableTask.HubName,
 		"elapsed", time.Since(h.started).Round(time.Millisecond))
 	return h, nil
@@ -127,7 +127,7 @@ func (h *Host) serve(context.Context) error {
 			h.hub.Reconsider()
 		},
 	})
-	h.http = &http.Server{Handler: h.handler(h.files.Store), ReadHeaderTimeout: 10 * time.Second}
+	h.http = &http.Server{Handler: h.newMux(), ReadHeaderTimeout: 10 * time.Second}
 	h.arrived.watch(h.http)
 	go func() {
 		err := h.arrived.serve(h.http, h.bound)
@@ -163,7 +163,7 @@ func (h *Host) loadApps(ctx context.Context) error {
 // a moment, the last commit, a checkpoint, the partitions released, the apps drained.
 // When ctx ends first the rest is abandoned; nothing that was acknowledged is lost.
 func (h *Host) Stop(ctx context.Context) error {
-	h.state.Store("Stopping")
+	h.state.Store(httpapi.HostStopping)
 	h.end()
 	var errs []error
 	if h.http != nil {
@@ -189,8 +189,6 @@ func (h *Host) Stop(ctx context.Context) error {
 	if h.local != nil {
 		errs = append(errs, h.local.release())
 	}
-	h.state.Store("Stopped")
+	h.state.Store(httpapi.HostStopped)
 	return errors.Join(errs...)
 }
-
-var _ httpapi.Host = (*admin)(nil)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,11 +54,14 @@ func checkText(what, s string) string {
 // unknownOrchestrator says that nobody has the orchestrator and lists those that
 // are there; "" if somebody has it or nobody can tell.
 func (a *api) unknownOrchestrator(name string) string {
-	if !a.UnknownFunctionsAtOnce || a.Orchestrators == nil || a.Orchestrators.HasOrchestrator(name) {
+	if !a.UnknownFunctionsAtOnce || a.Host == nil {
 		return ""
 	}
-	known := a.Orchestrators.OrchestratorNames()
-	if len(known) == 0 {
+	known := a.Host.Orchestrators()
+	switch {
+	case slices.ContainsFunc(known, func(n string) bool { return strings.EqualFold(n, name) }): // F§1.1 O3
+		return ""
+	case len(known) == 0:
 		return fmt.Sprintf("the orchestrator %s is not registered; no orchestrator is", quoted(name))
 	}
 	return fmt.Sprintf("the orchestrator %s is not registered; there are: %s", quoted(name), strings.Join(known, ", "))
