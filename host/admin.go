@@ -47,7 +47,7 @@ func (a *admin) Status() httpapi.HostStatus {
 		}
 	}
 	s.TaskHub = taskHubStatus(a.h.hub)
-	s.Errors = append(s.Errors, a.h.watched.problems()...)
+	s.Errors = append(s.Errors, a.h.monitored.problems()...)
 	for _, w := range a.h.work.Waiting() {
 		s.Errors = append(s.Errors, missing(w))
 	}

@@ -36,24 +36,24 @@ type Options struct {
 
 // Host is a running host process.
 type Host struct {
-	opts    Options
-	store   *metered.Store
-	watched *watchedStore
-	place   string // where the store is, in words
-	local   *localState
-	hub     *taskhub.Hub
-	work    *dispatch.Dispatcher
-	apps    *supervisor.Supervisor
-	files   *sweptFiles
-	life    context.Context // ends when Stop begins
-	end     context.CancelFunc
-	bound   net.Listener
-	http    *http.Server
-	url     string
-	served  chan error
-	arrived arrivals
-	started time.Time
-	state   atomic.Value // httpapi.HostState
+	opts      Options
+	store     *metered.Store
+	monitored *monitoredStore
+	place     string // where the store is, in words
+	local     *localState
+	hub       *taskhub.Hub
+	work      *dispatch.Dispatcher
+	apps      *supervisor.Supervisor
+	files     *expiringFiles
+	life      context.Context // ends when Stop begins
+	end       context.CancelFunc
+	bound     net.Listener
+	http      *http.Server
+	url       string
+	served    chan error
+	conns     pendingConns
+	started   time.Time
+	state     atomic.Value // httpapi.HostState
 }
 
 // Start brings the host up: port, store, hub, HTTP, function apps, in this order. It returns
@@ -116,7 +116,7 @@ func (h *Host) bind(ctx context.Context) error {
 // accepted: the work waits for its function.
 func (h *Host) serve(context.Context) error {
 	h.url = "http://" + h.bound.Addr().String()
-	h.files = &sweptFiles{Store: files.New(files.Options{Objects: h.store, BaseURL: h.url}), host: h}
+	h.files = &expiringFiles{Store: files.New(files.Options{Objects: h.store, BaseURL: h.url}), host: h}
 	bindings := dispatch.Bindings()
 	h.apps = supervisor.New(supervisor.Options{
 		Dir: h.opts.Config.FunctionsDirectory, Log: h.opts.Log.Named("plugins"), Handler: h.work, CheckBinding: bindings.Check,
@@ -128,9 +128,9 @@ func (h *Host) serve(context.Context) error {
 		},
 	})
 	h.http = &http.Server{Handler: h.newMux(), ReadHeaderTimeout: 10 * time.Second}
-	h.arrived.watch(h.http)
+	h.conns.watch(h.http)
 	go func() {
-		err := h.arrived.serve(h.http, h.bound)
+		err := h.conns.serve(h.http, h.bound)
 		if h.life.Err() == nil {
 			h.served <- err
 		}
@@ -167,7 +167,7 @@ func (h *Host) Stop(ctx context.Context) error {
 	h.end()
 	var errs []error
 	if h.http != nil {
-		h.arrived.shutdown(ctx, h.http, h.bound)
+		h.conns.shutdown(ctx, h.http, h.bound)
 	}
 	if h.hub != nil {
 		h.hub.Quiesce()

@@ -48,8 +48,8 @@ func (h *Host) openHub(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	h.watched = watchStore(store, h.opts.Log.Named("store"))
-	h.store, h.place = metered.New(h.watched), place
+	h.monitored = monitorStore(store, h.opts.Log.Named("store"))
+	h.store, h.place = metered.New(h.monitored), place
 	quick, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := probe.Quick(quick, store, probePrefix); err != nil {

@@ -12,8 +12,8 @@ import (
 // triggers it: a host without work makes no requests.
 const sweepEvery = time.Hour
 
-// sweptFiles is the file store with its expired files removed now and then.
-type sweptFiles struct {
+// expiringFiles is the file store with its expired files removed now and then.
+type expiringFiles struct {
 	*files.Store
 	host *Host
 
@@ -23,7 +23,7 @@ type sweptFiles struct {
 }
 
 // Put implements durableclient.Files.
-func (f *sweptFiles) Put(ctx context.Context, name, contentType string, body []byte) (string, error) {
+func (f *expiringFiles) Put(ctx context.Context, name, contentType string, body []byte) (string, error) {
 	f.mu.Lock()
 	due := time.Since(f.last) >= sweepEvery
 	if due {
@@ -37,7 +37,7 @@ func (f *sweptFiles) Put(ctx context.Context, name, contentType string, body []b
 	return f.Store.Put(ctx, name, contentType, body)
 }
 
-func (f *sweptFiles) sweep() {
+func (f *expiringFiles) sweep() {
 	defer f.busy.Done()
 	ctx, cancel := context.WithTimeout(f.host.life, time.Minute)
 	defer cancel()
