@@ -48,6 +48,7 @@ func (a *admin) Status() httpapi.HostStatus {
 	}
 	s.TaskHub = taskHubStatus(a.h.hub)
 	s.Errors = append(s.Errors, a.h.monitored.problems()...)
+	s.Errors = append(s.Errors, a.h.triggers.Problems()...)
 	for _, w := range a.h.work.Waiting() {
 		s.Errors = append(s.Errors, missing(w))
 	}

@@ -30,24 +30,30 @@ func (h *Host) functionsDir(context.Context) error {
 	return nil
 }
 
-// openEngine opens the task hub and prepares what runs its work, the function apps. The
-// two are one service because neither can outlive the other: apps ask the hub, and the
-// hub waits for the apps' answers when it stops.
+// openEngine opens the task hub and prepares what runs its work, the function apps, and
+// who is told of them. Hub and apps are one service because neither can outlive the other:
+// apps ask the hub, and the hub waits for the apps' answers when it stops.
 func (h *Host) openEngine(ctx context.Context) error {
 	if err := h.openHub(ctx); err != nil {
 		return err
 	}
-	bindings := dispatch.Bindings()
+	h.mux = h.newMux()
+	h.triggers = h.newListeners()
 	h.apps = supervisor.New(supervisor.Options{
-		Dir: h.opts.Config.FunctionsDirectory, Log: h.opts.Log.Named("plugins"), Handler: h.work, CheckBinding: bindings.Check,
+		Dir: h.opts.Config.FunctionsDirectory, Log: h.opts.Log.Named("plugins"), Handler: h.work, CheckBinding: h.registry.Check,
 		HostServices: durableclient.New(h.hub, h.files), HostVersion: h.opts.Version,
-		RunDir: filepath.Join(h.local.dir, "apps"),
-		OnChange: func() {
-			h.work.SetFunctions(dispatch.FromApps(bindings, h.apps.Functions()))
-			h.hub.Reconsider()
-		},
+		RunDir:   filepath.Join(h.local.dir, "apps"),
+		OnChange: h.appsChanged,
 	})
 	return nil
+}
+
+// appsChanged tells those who route work to functions, and those who start them.
+func (h *Host) appsChanged() {
+	functions := h.apps.Functions()
+	h.work.SetFunctions(dispatch.FromApps(h.registry, functions))
+	h.hub.Reconsider()
+	h.triggers.Set(bound(functions))
 }
 
 func (h *Host) loadApps(ctx context.Context) error {

@@ -11,9 +11,11 @@ import (
 	"github.com/durafunc/durafunc/host/hostjson"
 	"github.com/durafunc/durafunc/host/httpapi"
 	"github.com/durafunc/durafunc/host/lifecycle"
+	"github.com/durafunc/durafunc/host/mux"
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/storage/metered"
+	"github.com/durafunc/durafunc/trigger"
 )
 
 // Options say what to run.
@@ -32,6 +34,7 @@ type Host struct {
 	started  time.Time
 	state    atomic.Value // httpapi.HostState
 	services *lifecycle.Group
+	registry *trigger.Registry
 
 	web       *webServer
 	store     *metered.Store
@@ -42,12 +45,17 @@ type Host struct {
 	hub       *taskhub.Hub
 	work      *dispatch.Dispatcher
 	apps      *supervisor.Supervisor
+	mux       *mux.Mux
+	triggers  *trigger.Listeners
 }
 
 // Start brings the host up. It returns when HTTP is served and every function app has
 // been tried; partitions may still be opening. On error nothing is left running.
 func Start(ctx context.Context, opts Options) (*Host, error) {
-	h := &Host{opts: opts, started: time.Now(), web: newWebServer(opts.Address, opts.Port)}
+	h := &Host{
+		opts: opts, started: time.Now(), registry: newRegistry(),
+		web: newWebServer(opts.Address, opts.Port),
+	}
 	h.state.Store(httpapi.HostStarting)
 	h.services = lifecycle.NewGroup(h.order()...)
 	if err := h.services.Start(ctx); err != nil {
@@ -60,7 +68,7 @@ func Start(ctx context.Context, opts Options) (*Host, error) {
 }
 
 // order is what the host consists of, in the order in which it is started. It is stopped
-// in the reverse one: no new requests, work that is out may come back for a moment, the
+// in the reverse one: no new requests, no triggers, work that is out may come back for a moment, the
 // last commit, a checkpoint, the partitions released, the apps drained.
 func (h *Host) order() []lifecycle.Service {
 	return []lifecycle.Service{
@@ -72,6 +80,7 @@ func (h *Host) order() []lifecycle.Service {
 		lifecycle.Funcs{OnStart: h.openLocal, OnStop: h.releaseLocal},
 		lifecycle.Funcs{OnStart: h.openFiles, OnStop: h.closeFiles},
 		lifecycle.Funcs{OnStart: h.openEngine, OnStop: h.closeEngine},
+		lifecycle.Funcs{OnStop: h.closeTriggers}, // begin when function apps are loaded
 		// Requests that come before the function apps are loaded are accepted: the work
 		// waits for its function.
 		lifecycle.Funcs{OnStart: h.serve, OnStop: h.web.shutdown},

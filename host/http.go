@@ -32,7 +32,7 @@ func (h *Host) newMux() *mux.Mux {
 }
 
 func (h *Host) serve(context.Context) error {
-	h.web.serve(h.newMux())
+	h.web.serve(h.mux)
 	return nil
 }
 

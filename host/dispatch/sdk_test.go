@@ -13,10 +13,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/durafunc/durafunc/bindings/durableclient"
 	"github.com/durafunc/durafunc/host/dispatch"
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
+	"github.com/durafunc/durafunc/trigger"
+	"github.com/durafunc/durafunc/trigger/activity"
+	"github.com/durafunc/durafunc/trigger/orchestration"
 )
 
 // patience bounds the waits for real processes.
@@ -29,7 +33,7 @@ func TestSDK(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "hello"), "../../samples/hello").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	bindings := dispatch.Bindings()
+	bindings := trigger.NewRegistry(orchestration.Kind, activity.Kind, durableclient.Kind)
 	d := dispatch.New(dispatch.Options{FunctionNotFoundTimeout: time.Minute})
 	var sup *supervisor.Supervisor
 	sup = supervisor.New(supervisor.Options{
