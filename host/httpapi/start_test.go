@@ -75,6 +75,16 @@ func TestRestartKeepsVersionAndTags(t *testing.T) {
 	}
 }
 
+// TestLengthOfAnIDIsInCharacters: bytes do not count.
+func TestLengthOfAnIDIsInCharacters(t *testing.T) {
+	for n, code := range map[int]int{200: 202, 256: 202, 257: 400} {
+		w := do(New(Options{Client: newFake()}), "POST", "/orchestrators/Order/"+strings.Repeat("%C3%BC", n), "")
+		if w.Code != code {
+			t.Errorf("%d times ü: got %d %s, want %d", n, w.Code, w.Body, code)
+		}
+	}
+}
+
 func TestUnknownOrchestrator(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -167,7 +167,7 @@ func (c *Core) ActivityDone(now int64, r *work.ActivityResult) (wanted bool) {
 	} else {
 		c.own(i, r.Result)
 		e.EventType = &history.HistoryEvent_TaskCompleted{TaskCompleted: &history.TaskCompletedEvent{
-			TaskScheduledId: a.task, Result: text(r.Result),
+			TaskScheduledId: a.task, Result: history.WrapText(r.Result),
 		}}
 	}
 	c.closeTask(i, a.task)
