@@ -8,7 +8,6 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/plugins/protocol"
-	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
 	"github.com/durafunc/durafunc/trigger"
 )
@@ -41,10 +40,12 @@ func Work(id uint64, a *work.Activity) *protocol.ActivityWork {
 		ExecutionId: a.Execution,
 		TaskId:      a.TaskID,
 		Attempt:     uint32(a.Attempt),
-		Input:       history.WrapText(a.Input),
 	}
 	if a.Version != "" {
 		w.Version = wrapperspb.String(a.Version)
+	}
+	if a.Input != nil {
+		w.Input = wrapperspb.String(*a.Input)
 	}
 	return w
 }
@@ -52,7 +53,7 @@ func Work(id uint64, a *work.Activity) *protocol.ActivityWork {
 // Result fills dst with the app's answer to the call of token t.
 func Result(dst *work.ActivityResult, t work.Token, r *protocol.ActivityResult) {
 	*dst = work.ActivityResult{Token: t, Failure: r.GetFailure()}
-	if dst.Failure == nil {
-		dst.Result = history.UnwrapText(r.GetResult())
+	if v := r.GetResult(); v != nil && dst.Failure == nil {
+		dst.Result = &v.Value
 	}
 }
