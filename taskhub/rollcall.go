@@ -97,7 +97,7 @@ func (d *desk) letGo(runs map[work.Task]string) {
 	d.place(&b, &out)
 	d.mu.Unlock()
 	d.h.opts.Log.Debug("activities of the former owner", "hub", d.h.opts.Name, "partition", d.n, "epoch", d.epoch,
-		"taken", waited-started, "restarted", started)
+		"taken over", waited-started, "started again", started)
 	d.hand(b, out)
 }
 
