@@ -3,13 +3,11 @@ package host
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/durafunc/durafunc/bindings/files"
 	"github.com/durafunc/durafunc/host/dispatch"
 	"github.com/durafunc/durafunc/host/httpapi"
 	"github.com/durafunc/durafunc/plugins/protocol"
@@ -21,28 +19,12 @@ import (
 // admin answers the HTTP API's questions about this host.
 type admin struct{ h *Host }
 
-// handler is everything that is served over HTTP.
-func (h *Host) handler(store *files.Store) http.Handler {
-	api := httpapi.New(httpapi.Options{
-		Client: h.hub, Host: &admin{h}, Orchestrators: &admin{h}, TaskHub: h.opts.Config.DurableTask.HubName,
-		UnknownFunctionsAtOnce: h.opts.Config.DurableTask.FunctionNotFoundTimeout == 0,
-		MaxPayloadBytes:        h.opts.Config.DurableTask.MaxPayloadBytes, Version: h.opts.Version, Log: h.opts.Log.Named("http"),
-	})
-	download := store.Handler(h.opts.Log.Named("files"))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, files.Path) {
-			download.ServeHTTP(w, r)
-			return
-		}
-		api.ServeHTTP(w, r)
-	})
-}
+var _ httpapi.Host = (*admin)(nil)
 
 // Ready implements httpapi.Host.
 func (a *admin) Ready() bool {
-	state, _ := a.h.state.Load().(string)
 	// A host that stops still answers the requests that it has accepted.
-	return state == "Running" || state == "Starting" || state == "Stopping"
+	return a.h.state.Load() != httpapi.HostStopped
 }
 
 // Status implements httpapi.Host.
@@ -51,7 +33,7 @@ func (a *admin) Status() httpapi.HostStatus {
 	if err != nil {
 		name = "unknown"
 	}
-	state, _ := a.h.state.Load().(string)
+	state, _ := a.h.state.Load().(httpapi.HostState)
 	s := httpapi.HostStatus{
 		ID: a.h.opts.Config.DurableTask.HubName, State: state, InstanceID: fmt.Sprint(os.Getpid()), ComputerName: name, Started: a.h.started,
 	}
@@ -66,7 +48,8 @@ func (a *admin) Status() httpapi.HostStatus {
 		}
 	}
 	s.TaskHub = taskHubStatus(a.h.hub)
-	s.Errors = append(s.Errors, a.h.watched.problems()...)
+	s.Errors = append(s.Errors, a.h.monitored.problems()...)
+	s.Errors = append(s.Errors, a.h.triggers.Problems()...)
 	for _, w := range a.h.work.Waiting() {
 		s.Errors = append(s.Errors, missing(w))
 	}
@@ -132,14 +115,9 @@ func bindingJSON(b *protocol.Binding) json.RawMessage {
 	return text
 }
 
-// HasOrchestrator implements httpapi.Orchestrators.
-func (a *admin) HasOrchestrator(name string) bool {
-	return slices.ContainsFunc(a.OrchestratorNames(), func(n string) bool { return strings.EqualFold(n, name) })
-}
-
-// OrchestratorNames implements httpapi.Orchestrators: those of this host's function apps,
-// and then those that only other hosts have.
-func (a *admin) OrchestratorNames() []string {
+// Orchestrators implements httpapi.Host: those of this host's function apps, and then
+// those that only other hosts have.
+func (a *admin) Orchestrators() []string {
 	var names []string
 	for _, f := range append(a.h.work.Offers(), a.h.hub.Elsewhere()...) {
 		known := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, f.Name) })

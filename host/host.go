@@ -2,26 +2,20 @@ package host
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
-	"os"
-	"path/filepath"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/durafunc/durafunc/bindings/durableclient"
-	"github.com/durafunc/durafunc/bindings/files"
 	"github.com/durafunc/durafunc/host/dispatch"
 	"github.com/durafunc/durafunc/host/hostjson"
 	"github.com/durafunc/durafunc/host/httpapi"
+	"github.com/durafunc/durafunc/host/lifecycle"
+	"github.com/durafunc/durafunc/host/mux"
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/storage/metered"
+	"github.com/durafunc/durafunc/trigger"
 )
 
 // Options say what to run.
@@ -36,54 +30,74 @@ type Options struct {
 
 // Host is a running host process.
 type Host struct {
-	opts    Options
-	store   *metered.Store
-	watched *watchedStore
-	place   string // where the store is, in words
-	local   *localState
-	hub     *taskhub.Hub
-	work    *dispatch.Dispatcher
-	apps    *supervisor.Supervisor
-	files   *sweptFiles
-	life    context.Context // ends when Stop begins
-	end     context.CancelFunc
-	bound   net.Listener
-	http    *http.Server
-	url     string
-	served  chan error
-	arrived arrivals
-	started time.Time
-	state   atomic.Value // string, F§7.3
+	opts     Options
+	started  time.Time
+	state    atomic.Value // httpapi.HostState
+	services *lifecycle.Group
+	registry *trigger.Registry
+
+	web       *webServer
+	store     *metered.Store
+	monitored *monitoredStore
+	place     string // where the store is, in words
+	local     *localState
+	files     *expiringFiles
+	hub       *taskhub.Hub
+	work      *dispatch.Dispatcher
+	apps      *supervisor.Supervisor
+	mux       *mux.Mux
+	triggers  *trigger.Listeners
 }
 
-// Start brings the host up: port, store, hub, HTTP, function apps, in this order. It returns
-// when HTTP is served and every function app has been tried; partitions may still be
-// opening. On error nothing is left running.
+// Start brings the host up. It returns when HTTP is served and every function app has
+// been tried; partitions may still be opening. On error nothing is left running.
 func Start(ctx context.Context, opts Options) (*Host, error) {
-	h := &Host{opts: opts, started: time.Now(), served: make(chan error, 1)}
-	h.life, h.end = context.WithCancel(context.Background())
-	h.state.Store("Starting")
-	steps := []func(context.Context) error{h.bind, h.functionsDir, h.openHub, h.serve, h.loadApps}
-	for _, step := range steps {
-		if err := step(ctx); err != nil {
-			return nil, errors.Join(err, h.giveUp(ctx))
-		}
+	h := &Host{
+		opts: opts, started: time.Now(), registry: newRegistry(),
+		web: newWebServer(opts.Address, opts.Port),
 	}
-	h.state.Store("Running")
-	opts.Log.Info("host started", "url", h.url, "store", h.place, "hub", opts.Config.DurableTask.HubName,
+	h.state.Store(httpapi.HostStarting)
+	h.services = lifecycle.NewGroup(h.order()...)
+	if err := h.services.Start(ctx); err != nil {
+		return nil, err
+	}
+	h.state.Store(httpapi.HostRunning)
+	opts.Log.Info("host started", "url", h.web.url, "store", h.place, "hub", opts.Config.DurableTask.HubName,
 		"elapsed", time.Since(h.started).Round(time.Millisecond))
 	return h, nil
 }
 
-// giveUp stops what a failed start has started.
-func (h *Host) giveUp(ctx context.Context) error {
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	return h.Stop(stop)
+// order is what the host consists of, in the order in which it is started. It is stopped
+// in the reverse one: no new requests, no triggers, work that is out may come back for a moment, the
+// last commit, a checkpoint, the partitions released, the apps drained.
+func (h *Host) order() []lifecycle.Service {
+	return []lifecycle.Service{
+		// The port comes before anything else: a host that cannot be reached must not
+		// create a hub or claim its partitions. Who connects meanwhile waits to be served.
+		lifecycle.Funcs{OnStart: h.web.listen, OnStop: h.web.close},
+		lifecycle.Funcs{OnStart: h.functionsDir},
+		lifecycle.Funcs{OnStart: h.openStore},
+		lifecycle.Funcs{OnStart: h.openLocal, OnStop: h.releaseLocal},
+		lifecycle.Funcs{OnStart: h.openFiles, OnStop: h.closeFiles},
+		lifecycle.Funcs{OnStart: h.openEngine, OnStop: h.closeEngine},
+		lifecycle.Funcs{OnStop: h.closeTriggers}, // begin when function apps are loaded
+		// Requests that come before the function apps are loaded are accepted: the work
+		// waits for its function.
+		lifecycle.Funcs{OnStart: h.serve, OnStop: h.web.shutdown},
+		lifecycle.Funcs{OnStart: h.loadApps}, // the engine ends them, when it needs them no more
+	}
+}
+
+// Stop ends the host in good order. When ctx ends first the rest is abandoned; nothing
+// that was acknowledged is lost. It may be called twice.
+func (h *Host) Stop(ctx context.Context) error {
+	h.state.Store(httpapi.HostStopping)
+	defer h.state.Store(httpapi.HostStopped)
+	return h.services.Stop(ctx)
 }
 
 // URL is where the host serves HTTP.
-func (h *Host) URL() string { return h.url }
+func (h *Host) URL() string { return h.web.url }
 
 // StoreDescription says in words where the task hub is.
 func (h *Host) StoreDescription() string { return h.place }
@@ -98,99 +112,4 @@ func (h *Host) Requests() metered.Counts { return h.store.Counts() }
 func (h *Host) Apps() []supervisor.AppStatus { return h.apps.Apps() }
 
 // Failed is closed, after an error, when HTTP is no longer served.
-func (h *Host) Failed() <-chan error { return h.served }
-
-// bind takes the port before anything else: a host that cannot be reached must not
-// create a hub or claim its partitions. Who connects meanwhile waits to be served.
-func (h *Host) bind(ctx context.Context) error {
-	var cfg net.ListenConfig
-	listener, err := cfg.Listen(ctx, "tcp", net.JoinHostPort(h.opts.Address, strconv.Itoa(h.opts.Port)))
-	if err != nil {
-		return fmt.Errorf("serve http on address %s, port %d: %w", h.opts.Address, h.opts.Port, err)
-	}
-	h.bound = listener
-	return nil
-}
-
-// serve serves HTTP. Requests that come before the function apps are loaded are
-// accepted: the work waits for its function.
-func (h *Host) serve(context.Context) error {
-	h.url = "http://" + h.bound.Addr().String()
-	h.files = &sweptFiles{Store: files.New(files.Options{Objects: h.store, BaseURL: h.url}), host: h}
-	bindings := dispatch.Bindings()
-	h.apps = supervisor.New(supervisor.Options{
-		Dir: h.opts.Config.FunctionsDirectory, Log: h.opts.Log.Named("plugins"), Handler: h.work, CheckBinding: bindings.Check,
-		HostServices: durableclient.New(h.hub, h.files), HostVersion: h.opts.Version,
-		RunDir: filepath.Join(h.local.dir, "apps"),
-		OnChange: func() {
-			h.work.SetFunctions(dispatch.FromApps(bindings, h.apps.Functions()))
-			h.hub.Reconsider()
-		},
-	})
-	h.http = &http.Server{Handler: h.handler(h.files.Store), ReadHeaderTimeout: 10 * time.Second}
-	h.arrived.watch(h.http)
-	go func() {
-		err := h.arrived.serve(h.http, h.bound)
-		if h.life.Err() == nil {
-			h.served <- err
-		}
-		close(h.served)
-	}()
-	return nil
-}
-
-// functionsDir makes the functions directory, or finds out that it is of no use: a host
-// without its functions would start, and only its log would say why nothing runs.
-func (h *Host) functionsDir(context.Context) error {
-	dir := h.opts.Config.FunctionsDirectory
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("functions directory: %w", err)
-	}
-	if _, err := os.ReadDir(dir); err != nil {
-		return fmt.Errorf("functions directory: %w", err)
-	}
-	return nil
-}
-
-func (h *Host) loadApps(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Join(h.local.dir, "apps"), 0o755); err != nil {
-		return fmt.Errorf("working directory: %w", err)
-	}
-	return h.apps.Start(ctx)
-}
-
-// Stop ends the host in good order: no new requests, work that is out may come back for
-// a moment, the last commit, a checkpoint, the partitions released, the apps drained.
-// When ctx ends first the rest is abandoned; nothing that was acknowledged is lost.
-func (h *Host) Stop(ctx context.Context) error {
-	h.state.Store("Stopping")
-	h.end()
-	var errs []error
-	if h.http != nil {
-		h.arrived.shutdown(ctx, h.http, h.bound)
-	}
-	if h.hub != nil {
-		h.hub.Quiesce()
-	}
-	if h.work != nil {
-		h.work.Stop() // gives back what waits for a function or a free slot
-	}
-	if h.hub != nil {
-		errs = append(errs, h.hub.Stop(ctx))
-	}
-	if h.apps != nil {
-		drain, cancel := context.WithTimeout(ctx, time.Second)
-		errs = append(errs, h.apps.Stop(drain))
-		cancel()
-	}
-	if h.files != nil {
-		h.files.busy.Wait()
-	}
-	if h.local != nil {
-		errs = append(errs, h.local.release())
-	}
-	h.state.Store("Stopped")
-	return errors.Join(errs...)
-}
-
-var _ httpapi.Host = (*admin)(nil)
+func (h *Host) Failed() <-chan error { return h.web.failed }

@@ -40,24 +40,26 @@ func (h *Host) network() func(hub string, key []byte) (transport.Network, error)
 	}
 }
 
-// openHub opens the store and the task hub in it. A store that does not keep its word
-// is refused before anything is entrusted to it.
-func (h *Host) openHub(ctx context.Context) error {
-	cfg := h.opts.Config
-	store, place, err := OpenStore(ctx, cfg)
+// openStore opens the store. One that does not keep its word is refused before anything
+// is entrusted to it.
+func (h *Host) openStore(ctx context.Context) error {
+	store, place, err := OpenStore(ctx, h.opts.Config)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	h.watched = watchStore(store, h.opts.Log.Named("store"))
-	h.store, h.place = metered.New(h.watched), place
+	h.monitored = monitorStore(store, h.opts.Log.Named("store"))
+	h.store, h.place = metered.New(h.monitored), place
 	quick, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	if err := probe.Quick(quick, store, probePrefix); err != nil {
 		return fmt.Errorf("store: %s: %w", place, err)
 	}
-	if h.local, err = openLocal(cfg); err != nil {
-		return err
-	}
+	return nil
+}
+
+// openHub opens the task hub in the store.
+func (h *Host) openHub(ctx context.Context) error {
+	cfg := h.opts.Config
 	opener, err := checkpoint.NewPebble(h.local.state(), blockCache+int64(cfg.DurableTask.Storage.PartitionCount)*checkpoint.StateMemory)
 	if err != nil {
 		return err
@@ -77,7 +79,7 @@ func (h *Host) openHub(ctx context.Context) error {
 	}
 	h.hub, err = taskhub.Open(ctx, taskhub.Options{
 		Name: task.HubName, Store: h.store, Register: register, Leases: leases, Partitions: task.Storage.PartitionCount,
-		Prepare: func() error { return probe.Race(ctx, store, probePrefix) },
+		Prepare: func() error { return probe.Race(ctx, h.monitored.Store, probePrefix) },
 		Opener:  opener, Exec: h.work, Sched: sched.Real(), Log: h.opts.Log.Named("taskhub"),
 		Lease: task.Storage.LeaseDuration, Network: h.network(),
 		About: lease.Record{

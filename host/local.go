@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -25,6 +26,13 @@ type localState struct {
 // lockFilesKept is how long lock files of dead processes stay: as long as a session
 // that names one may still have to be judged.
 const lockFilesKept = 24 * time.Hour
+
+func (h *Host) openLocal(context.Context) (err error) {
+	h.local, err = openLocal(h.opts.Config)
+	return err
+}
+
+func (h *Host) releaseLocal(context.Context) error { return h.local.release() }
 
 func openLocal(cfg *hostjson.Config) (*localState, error) {
 	base := filepath.Join(cfg.Root, hostjson.DefaultStorePath, "host")
@@ -64,6 +72,7 @@ func (l *localState) sweep(base string) {
 	}
 }
 
+// release gives the directory and the lock file back.
 func (l *localState) release() error {
 	if err := os.RemoveAll(l.dir); err != nil {
 		return fmt.Errorf("working directory: %w", err)

@@ -1,8 +1,12 @@
-// Package trigger knows what can start a function: the kinds of triggers and how
-// a binding of each kind has to look. Each kind has a package of its own below,
-// which turns what happened into a typed invocation of a function app; a further
-// kind (http, timer, queue, blob) joins by its package and one line where the
-// host builds the Registry.
+// Package trigger knows what can start a function and what a function can be bound to:
+// the kinds of bindings, how one of each kind has to look, and who listens for what
+// starts it.
+//
+// Each kind has a package of its own: a trigger below this one, any other binding below
+// bindings. The engine hands out the work of orchestrators and activities itself; a
+// trigger that waits for something outside, such as a request or a message, has a Listen
+// that gets an Env to call the function by. A further kind joins by its package and one
+// line where the host builds its Registry.
 package trigger
 
 import (
@@ -30,6 +34,11 @@ type Kind struct {
 	Properties []string
 	// Check judges a binding beyond that; nil: nothing more.
 	Check func(properties map[string]json.RawMessage) error
+	// Listen makes what waits for the events that start one function; nil: there is
+	// nothing to wait for. It does no work yet, and the binding has passed the checks
+	// above. The host runs one Service a function, for as long as the function is there
+	// with the same trigger. Only a Trigger may have it.
+	Listen func(Env, Bound) (Service, error)
 }
 
 // Errors of Registry.
@@ -62,11 +71,16 @@ func NewRegistry(kinds ...Kind) *Registry {
 
 // Type gives the kind's own spelling of a binding's type, or ErrUnknownType.
 func (r *Registry) Type(b *protocol.Binding) (string, error) {
-	k, ok := r.kinds[strings.ToLower(b.GetType())]
+	k, ok := r.kind(b)
 	if !ok {
 		return "", fmt.Errorf("%w %q: this host has %s", ErrUnknownType, b.GetType(), strings.Join(r.names, ", "))
 	}
 	return k.Type, nil
+}
+
+func (r *Registry) kind(b *protocol.Binding) (Kind, bool) {
+	k, ok := r.kinds[strings.ToLower(b.GetType())]
+	return k, ok
 }
 
 // Check judges one binding and says whether it is a trigger: ErrUnknownType,
@@ -75,7 +89,7 @@ func (r *Registry) Check(b *protocol.Binding) (isTrigger bool, err error) {
 	if _, err := r.Type(b); err != nil {
 		return false, err
 	}
-	k := r.kinds[strings.ToLower(b.GetType())]
+	k, _ := r.kind(b)
 	allowed := k.Directions
 	if len(allowed) == 0 {
 		allowed = []string{"in"}

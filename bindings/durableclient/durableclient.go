@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/taskhub"
@@ -59,7 +58,7 @@ func once(ctx context.Context, r interface{ GetRequestId() string }) context.Con
 // StartInstance starts an orchestration: AlreadyExists, InvalidArgument.
 func (s *Services) StartInstance(ctx context.Context, r *protocol.StartInstanceRequest) (*protocol.StartInstanceResponse, error) {
 	req := taskhub.StartRequest{
-		Name: r.GetName(), ID: r.GetInstanceId(), Input: text(r.GetInput()),
+		Name: r.GetName(), ID: r.GetInstanceId(), Input: history.UnwrapText(r.GetInput()),
 		Version: r.GetVersion().GetValue(), Tags: r.GetTags(),
 	}
 	if t := r.GetStartAt(); t != nil {
@@ -89,7 +88,7 @@ func (s *Services) WaitForInstance(ctx context.Context, r *protocol.GetInstanceR
 
 // RaiseEvent delivers an external event: NotFound, FailedPrecondition.
 func (s *Services) RaiseEvent(ctx context.Context, r *protocol.RaiseEventRequest) (*protocol.RaiseEventResponse, error) {
-	if err := s.hub.RaiseEvent(once(ctx, r), r.GetInstanceId(), r.GetName(), text(r.GetInput())); err != nil {
+	if err := s.hub.RaiseEvent(once(ctx, r), r.GetInstanceId(), r.GetName(), history.UnwrapText(r.GetInput())); err != nil {
 		return nil, wireError(err)
 	}
 	return &protocol.RaiseEventResponse{}, nil
@@ -180,7 +179,7 @@ func instance(in *taskhub.Instance, payloads bool, err error) (*protocol.GetInst
 		CreatedTime: stamp(in.Created), LastUpdatedTime: stamp(in.Updated), Failure: in.Failure,
 	}
 	if payloads {
-		st.Input, st.Output, st.CustomStatus = value(in.Input), value(in.Output), value(in.CustomStatus)
+		st.Input, st.Output, st.CustomStatus = history.WrapText(in.Input), history.WrapText(in.Output), history.WrapText(in.CustomStatus)
 	}
 	return &protocol.GetInstanceResponse{Exists: true, Status: st}, nil
 }
@@ -190,18 +189,4 @@ func stamp(t time.Time) *timestamppb.Timestamp {
 		return nil
 	}
 	return timestamppb.New(t)
-}
-
-func text(v *wrapperspb.StringValue) *string {
-	if v == nil {
-		return nil
-	}
-	return &v.Value
-}
-
-func value(s *string) *wrapperspb.StringValue {
-	if s == nil {
-		return nil
-	}
-	return wrapperspb.String(*s)
 }

@@ -9,17 +9,6 @@ import (
 
 var _ supervisor.Handler = (*Dispatcher)(nil)
 
-// Bindings is the registry of the bindings that this host serves; its Check is
-// the supervisor's CheckBinding.
-func Bindings() *trigger.Registry {
-	return trigger.NewRegistry(orchestration.Kind, activity.Kind,
-		trigger.Kind{ // served by HostServices (F§6.2)
-			Type: "durableClient", Aliases: []string{"orchestrationClient"},
-			Directions: []string{"in", "out"},
-			Properties: []string{"taskHub", "connectionName", "externalClient", "durableRequiresGrpc"},
-		})
-}
-
 // FromApps makes of what a supervisor serves what SetFunctions takes: the host calls both
 // from the supervisor's OnChange. What is not durable has some other trigger.
 func FromApps(r *trigger.Registry, fns []supervisor.Function) []Function {

@@ -10,12 +10,15 @@ import (
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/durafunc/durafunc/bindings/durableclient"
 	"github.com/durafunc/durafunc/host/dispatch"
 	"github.com/durafunc/durafunc/plugins/protocol"
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
 	"github.com/durafunc/durafunc/trigger"
+	"github.com/durafunc/durafunc/trigger/activity"
+	"github.com/durafunc/durafunc/trigger/orchestration"
 )
 
 // fakeApp keeps the frames that it takes.
@@ -422,7 +425,7 @@ func TestWrongAnswers(t *testing.T) {
 }
 
 func TestFromApps(t *testing.T) {
-	r := dispatch.Bindings()
+	r := trigger.NewRegistry(orchestration.Kind, activity.Kind, durableclient.Kind)
 	binding := func(typ, props string) *protocol.Binding {
 		return &protocol.Binding{Type: typ, Direction: "in", Properties: props}
 	}

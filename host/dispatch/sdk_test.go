@@ -14,11 +14,14 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/durafunc/durafunc/bindings/durableclient"
 	"github.com/durafunc/durafunc/host/dispatch"
 	"github.com/durafunc/durafunc/plugins/supervisor"
 	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
 	"github.com/durafunc/durafunc/trigger"
+	"github.com/durafunc/durafunc/trigger/activity"
+	"github.com/durafunc/durafunc/trigger/orchestration"
 )
 
 // patience bounds the waits for real processes.
@@ -27,7 +30,7 @@ const patience = 3 * time.Minute
 // TestSDK runs an app that was written with the SDK: the two halves of the
 // contract do not know each other's code, so here they meet.
 func TestSDK(t *testing.T) {
-	ctx, d, sup := serveApp(t, "../../samples/hello", dispatch.Bindings())
+	ctx, d, sup := serveApp(t, "../../samples/hello", trigger.NewRegistry(orchestration.Kind, activity.Kind, durableclient.Kind))
 	got := make(chan []*work.Result, 10)
 	run := func(it *work.Item) *work.Result {
 		t.Helper()

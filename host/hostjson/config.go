@@ -24,10 +24,8 @@ const (
 	DefaultPartitionsFile          = 1 // on one disk more partitions only cost more fsyncs
 	DefaultPartitionsS3            = 4
 	DefaultLeaseDuration           = 15 * time.Second
-	DefaultFunctionTimeout         = 30 * time.Minute
 	DefaultFunctionNotFoundTimeout = 5 * time.Minute
 	DefaultMaxPayloadBytes         = 64 << 20
-	DefaultRoutePrefix             = "api"
 	DefaultLogLevel                = hclog.Info
 	DefaultConcurrencyPerCPU       = 100 // ADR 0030: Azure has 10, for functions that hold a thread each
 )
@@ -53,13 +51,8 @@ type Config struct {
 
 	// FunctionsDirectory is the absolute path of the directory with function apps.
 	FunctionsDirectory string
-	// FunctionTimeout bounds one activity or trigger invocation; 0: unbounded.
-	FunctionTimeout time.Duration
 	// LogLevel is logging.logLevel.default.
 	LogLevel hclog.Level
-	// RoutePrefix begins the path of HTTP-triggered functions, without slashes at
-	// its ends; may be empty.
-	RoutePrefix string
 
 	DurableTask DurableTask
 }

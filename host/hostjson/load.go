@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -81,12 +80,8 @@ func build(root string, tree *node, env []string, rep *report, fileMissing bool)
 		Root:               root,
 		FunctionsDirectory: under(root, r.text("functionsDirectory", DefaultFunctionsDirectory)),
 		LogLevel:           r.logLevel("logging.logLevel.default"),
-		RoutePrefix:        r.routePrefix("extensions.http.routePrefix"),
+		DurableTask:        r.durableTask(root, env),
 	}
-	if r.text("functionTimeout", "") != "-1" {
-		cfg.FunctionTimeout = r.duration("functionTimeout", DefaultFunctionTimeout, time.Second)
-	}
-	cfg.DurableTask = r.durableTask(root, env)
 	if err := rep.err(); err != nil {
 		return nil, err
 	}
@@ -139,18 +134,6 @@ func (r reader) logLevel(path string) hclog.Level {
 		r.bad(path, "%q must be one of Trace, Debug, Information, Warning, Error, Critical, None", clip(t))
 	}
 	return level
-}
-
-func (r reader) routePrefix(path string) string {
-	p := strings.Trim(r.text(path, DefaultRoutePrefix), "/")
-	if strings.ContainsAny(p, "{}?#\\% \t\r\n") || strings.Contains(p, "//") {
-		r.bad(path, "%q must be plain path segments", clip(p))
-	}
-	first, _, _ := strings.Cut(p, "/")
-	if strings.EqualFold(first, "admin") || strings.EqualFold(first, "runtime") {
-		r.bad(path, "%q is taken by the host's own routes", clip(p))
-	}
-	return p
 }
 
 // under resolves a path of the configuration against the function app root.

@@ -29,9 +29,7 @@ func defaults() Config {
 	return Config{
 		Root:               testRoot,
 		FunctionsDirectory: "/app/functions",
-		FunctionTimeout:    30 * time.Minute,
 		LogLevel:           hclog.Info,
-		RoutePrefix:        "api",
 		DurableTask: DurableTask{
 			HubName:                            "TestHubName",
 			MaxConcurrentActivityFunctions:     perHost,
@@ -65,11 +63,9 @@ func TestEverySetting(t *testing.T) {
 // with comments, trailing commas, and keys in any case
 {
   "Version": "2.0",
-  "functionTimeout": "-1",
   "functionsDirectory": "/srv/functions",
   "logging": {"loglevel": {"DEFAULT": "Warning"}},
   "extensions": {
-    "http": {"routePrefix": "/v1/things/"},
     "DurableTask": {
       "hubName": "%HUB%",
       "maxConcurrentActivityFunctions": 7,
@@ -91,7 +87,6 @@ func TestEverySetting(t *testing.T) {
 		Root:               testRoot,
 		FunctionsDirectory: "/srv/functions",
 		LogLevel:           hclog.Warn,
-		RoutePrefix:        "v1/things",
 		DurableTask: DurableTask{
 			HubName:                            "Orders",
 			MaxConcurrentActivityFunctions:     7,
@@ -154,11 +149,8 @@ func TestProblemsNameThePlace(t *testing.T) {
 		{"partitions", store(`"partitionCount":17`), nil, []string{`partitionCount: 17 must be 1 to 16, 32 or 64`}},
 		{"empty path", store(`"path":""`), nil, []string{`storageProvider.path: must not be empty`}},
 		{"log level", `{` + ok + `,"logging":{"logLevel":{"default":"Loud"}}}`, nil, []string{`logging.logLevel.default: "Loud" must be one of Trace`}},
-		{"route prefix", `{` + ok + `,"extensions":{"http":{"routePrefix":"a b"}}}`, nil, []string{`routePrefix: "a b" must be plain`}},
-		{"route prefix of the host", `{` + ok + `,"extensions":{"http":{"routePrefix":"admin/x"}}}`, nil, []string{`taken by the host`}},
-		{"function timeout", `{` + ok + `,"functionTimeout":"00:00:00"}`, nil, []string{`host.json:1:36: functionTimeout: 0s must be at least 1s`}},
-		{"from the environment", `{` + ok + `}`, []string{"DURAFUNC__functionTimeout=5"}, []string{
-			`environment variable DURAFUNC__functionTimeout: functionTimeout: "5" must be a duration`}},
+		{"from the environment", `{` + ok + `}`, []string{"DURAFUNC__extensions__durableTask__functionNotFoundTimeout=5"}, []string{
+			`environment variable DURAFUNC__extensions__durableTask__functionNotFoundTimeout: extensions.durableTask.functionNotFoundTimeout: "5" must be a duration`}},
 		{"all at once", durable(`"nonDeterminism":"x","overridableExistingInstanceStates":"y"`), nil, []string{
 			`nonDeterminism: "x" must be one of suspend, fail`, `"y" must be one of NonRunningStates, AnyState`}},
 		{"too long", strings.Repeat(" ", MaxFileBytes+1), nil, []string{`host.json: is 262145 bytes long`}},
@@ -191,8 +183,12 @@ func TestNotes(t *testing.T) {
 		env        []string
 		want       Note
 	}{
-		{"mistyped root key", `{"version":"2.0","functionTimeot":1}`, nil,
-			Note{"host.json:1:35", "functionTimeot", "unknown key, ignored; did you mean functionTimeout?", true}},
+		{"mistyped root key", `{"version":"2.0","functionsDirectry":1}`, nil,
+			Note{"host.json:1:38", "functionsDirectry", "unknown key, ignored; did you mean functionsDirectory?", true}},
+		{"function timeout", `{"version":"2.0","functionTimeout":"-1"}`, nil,
+			Note{"host.json:1:36", "functionTimeout", "not used by durafunc yet", false}},
+		{"route prefix", `{"version":"2.0","extensions":{"http":{"routePrefix":"api"}}}`, nil,
+			Note{"host.json:1:54", "extensions.http.routePrefix", "not used by durafunc yet", false}},
 		{"unlike anything", `{"version":"2.0","zzz":1}`, nil, Note{"host.json:1:24", "zzz", "unknown key, ignored", true}},
 		{"Azure's root key", `{"version":"2.0","healthMonitor":{}}`, nil,
 			Note{"host.json:1:34", "healthMonitor", "not used by durafunc yet", false}},
@@ -226,11 +222,10 @@ func TestEnvironmentOverrides(t *testing.T) {
 		"AZUREFUNCTIONSJOBHOST__EXTENSIONS__DURABLETASK__HUBNAME=FromAzure",
 		"DURAFUNC__extensions__durableTask__hubName=FromOurs",
 		"DURAFUNC__extensions__durableTask__storageProvider__type=memory",
-		"DURAFUNC__extensions__http__routePrefix=",
 		"DURAFUNC__=x", "NOVALUE")
 	d := cfg.DurableTask
-	if d.MaxConcurrentActivityFunctions != 5 || d.HubName != "FromOurs" || d.Storage.Type != StoreMemory || cfg.RoutePrefix != "" {
-		t.Errorf("got %+v, prefix %q", d, cfg.RoutePrefix)
+	if d.MaxConcurrentActivityFunctions != 5 || d.HubName != "FromOurs" || d.Storage.Type != StoreMemory {
+		t.Errorf("got %+v", d)
 	}
 }
 

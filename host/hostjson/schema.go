@@ -21,8 +21,8 @@ const (
 // with it another history, so there it is an error.
 var schema = map[string]section{
 	"": {
-		read: []string{"version", "functionTimeout", "functionsDirectory", "logging", "extensions"},
-		azure: []string{"functions", "watchDirectories", "watchFiles", "aggregator", "healthMonitor", "singleton",
+		read: []string{"version", "functionsDirectory", "logging", "extensions"},
+		azure: []string{"functionTimeout", "functions", "watchDirectories", "watchFiles", "aggregator", "healthMonitor", "singleton",
 			"retry", "concurrency", "customHandler", "extensionBundle", "managedDependency", "httpWorker", "http",
 			"telemetryMode", "sendCanceledInvocationsToWorker", "metadataProviderTimeout", "id", "applicationInsights",
 			"queues", "blobs", "serviceBus", "eventHub", "documentDB", "sendGrid", "tracing", "$schema"},
@@ -38,8 +38,7 @@ var schema = map[string]section{
 			"azureStorage", "tables", "kafka", "mongoDB", "rabbitMQ", "eventGrid"},
 	},
 	"extensions.http": {
-		read:  []string{"routePrefix"},
-		azure: []string{"maxConcurrentRequests", "maxOutstandingRequests", "dynamicThrottlesEnabled", "hsts", "customHeaders"},
+		azure: []string{"routePrefix", "maxConcurrentRequests", "maxOutstandingRequests", "dynamicThrottlesEnabled", "hsts", "customHeaders"},
 	},
 	pathDurable: {
 		read: []string{"hubName", "maxConcurrentActivityFunctions", "maxConcurrentOrchestratorFunctions",

@@ -113,7 +113,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("config %v with error %v", cfg, err)
 		}
 		if cfg != nil && (CheckHubName(cfg.DurableTask.HubName) != nil || cfg.DurableTask.Storage.PartitionCount < 1 ||
-			cfg.DurableTask.Storage.LeaseDuration < MinLeaseDuration || cfg.FunctionTimeout < 0) {
+			cfg.DurableTask.Storage.LeaseDuration < MinLeaseDuration) {
 			t.Fatalf("invalid config passed: %+v", cfg)
 		}
 	})

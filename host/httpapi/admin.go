@@ -8,12 +8,21 @@ import (
 	"time"
 )
 
+// HostState is what a host does as a whole, in the words of F§7.3.
+type HostState string
+
+// The states of a host, in their order.
+const (
+	HostStarting HostState = "Starting"
+	HostRunning  HostState = "Running"
+	HostStopping HostState = "Stopping"
+	HostStopped  HostState = "Stopped"
+)
+
 // HostStatus is the answer of GET /admin/host/status.
 type HostStatus struct {
-	ID string // of the host, stable across restarts
-	// State is Default, Starting, Initialized, Running, Error, Stopping, Stopped or
-	// Offline (F§7.3).
-	State        string
+	ID           string // of the host, stable across restarts
+	State        HostState
 	InstanceID   string // of this process
 	ComputerName string
 	Started      time.Time
@@ -97,7 +106,7 @@ func (a *api) hostStatus(w http.ResponseWriter) {
 		Errors                         []string `json:"errors,omitempty"`
 
 		TaskHub *TaskHubStatus `json:"taskHub,omitempty"`
-	}{s.ID, s.State, a.Version, "durafunc " + a.Version, s.InstanceID, s.ComputerName,
+	}{s.ID, string(s.State), a.Version, "durafunc " + a.Version, s.InstanceID, s.ComputerName,
 		a.now().Sub(s.Started).Milliseconds(), "NotAllowed", s.Errors, s.TaskHub})
 }
 
@@ -130,7 +139,7 @@ type functionConfig struct {
 func (a *api) describe(r *http.Request, f Function) functionJSON {
 	d := functionJSON{
 		Name:       f.Name,
-		Href:       a.authority(r) + "/admin/functions/" + url.PathEscape(f.Name),
+		Href:       authority(r) + "/admin/functions/" + url.PathEscape(f.Name),
 		Language:   f.Language,
 		Config:     functionConfig{f.Name, []json.RawMessage{}},
 		IsDisabled: f.Disabled,
@@ -147,7 +156,7 @@ func (a *api) describe(r *http.Request, f Function) functionJSON {
 		}
 	}
 	if f.InvokePath != "" {
-		u := a.authority(r) + "/" + strings.TrimPrefix(f.InvokePath, "/")
+		u := authority(r) + "/" + strings.TrimPrefix(f.InvokePath, "/")
 		d.InvokeURLTemplate = &u
 	}
 	return d
@@ -159,7 +168,7 @@ func (a *api) welcome(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	base := a.authority(r)
+	base := authority(r)
 	writeValue(w, http.StatusOK, struct {
 		Name    string            `json:"name"`
 		Version string            `json:"version"`

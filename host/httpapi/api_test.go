@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/durafunc/durafunc/taskhub"
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
-const authority = "http://hub.test"
+const testAuthority = "http://hub.test"
 
 // do sends a request with the path below BasePath unless it begins with "//".
 func do(h http.Handler, method, path, body string, header ...string) *httptest.ResponseRecorder {
@@ -23,7 +25,7 @@ func do(h http.Handler, method, path, body string, header ...string) *httptest.R
 	} else {
 		path = BasePath + path
 	}
-	r := httptest.NewRequest(method, authority+path, strings.NewReader(body))
+	r := httptest.NewRequest(method, testAuthority+path, strings.NewReader(body))
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
 	}
@@ -34,7 +36,7 @@ func do(h http.Handler, method, path, body string, header ...string) *httptest.R
 
 // links is the check-status body of an instance.
 func links(id string) string {
-	u := authority + BasePath + "/instances/" + id
+	u := testAuthority + BasePath + "/instances/" + id
 	q := "taskHub=Hub&connection=Storage"
 	return `{"id":"` + id + `","statusQueryGetUri":"` + u + `?` + q +
 		`","sendEventPostUri":"` + u + `/raiseEvent/{eventName}?` + q +
@@ -217,7 +219,7 @@ func TestRoutes(t *testing.T) {
 			c := hub()
 			c.next = tt.next
 			h := New(Options{Client: c, TaskHub: "Hub", MaxPayloadBytes: 100,
-				Orchestrators: fakeOrchestrators{"Order", "Pay"}, UnknownFunctionsAtOnce: true})
+				Host: fakeHost{orchestrators: []string{"Order", "Pay"}}, UnknownFunctionsAtOnce: true})
 			w := do(h, tt.method, tt.path, tt.body, tt.header...)
 			if w.Code != tt.code {
 				t.Errorf("code %d, want %d", w.Code, tt.code)
@@ -240,7 +242,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	base := authority + BasePath
+	base := testAuthority + BasePath
 	tests := []struct {
 		name, method, path   string
 		next                 error
@@ -271,28 +273,13 @@ func TestHeaders(t *testing.T) {
 func TestPanicBecomes500(t *testing.T) {
 	c := hub()
 	c.panics = true
-	h := New(Options{Client: c})
+	h := Recover(hclog.NewNullLogger())(New(Options{Client: c}))
 	if w := do(h, "GET", "/instances/run", ""); w.Code != 500 || w.Body.String() != internal {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 	c.panics = false
 	if w := do(h, "GET", "/instances/run", ""); w.Code != 202 {
 		t.Errorf("afterwards: got %d", w.Code)
-	}
-}
-
-func TestMiddlewareStandsBeforeEverything(t *testing.T) {
-	c := hub()
-	h := New(Options{Client: c, Host: fakeHost{}, Middleware: func(http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
-	}})
-	for _, path := range []string{"/instances/run", "//admin/functions", "//"} {
-		if w := do(h, "GET", path, ""); w.Code != 401 {
-			t.Errorf("%s: got %d", path, w.Code)
-		}
-	}
-	if len(c.log) != 0 {
-		t.Errorf("the client was asked: %v", c.log)
 	}
 }
 

@@ -207,13 +207,16 @@ func (f *fakeClient) PurgeBy(_ context.Context, q taskhub.Query) (int, error) {
 	return n, err
 }
 
-// fakeHost has two functions.
-type fakeHost struct{ notReady bool }
+// fakeHost has two functions, and the orchestrators that it is given.
+type fakeHost struct {
+	notReady      bool
+	orchestrators []string
+}
 
 func (h fakeHost) Ready() bool { return !h.notReady }
 
 func (h fakeHost) Status() HostStatus {
-	return HostStatus{ID: "h1", State: "Running", InstanceID: "p1", ComputerName: "c", Started: testTime, Errors: []string{"app x: exited"}}
+	return HostStatus{ID: "h1", State: HostRunning, InstanceID: "p1", ComputerName: "c", Started: testTime, Errors: []string{"app x: exited"}}
 }
 
 func (h fakeHost) Functions() []Function {
@@ -223,15 +226,4 @@ func (h fakeHost) Functions() []Function {
 	}
 }
 
-type fakeOrchestrators []string
-
-func (o fakeOrchestrators) HasOrchestrator(name string) bool {
-	for _, n := range o {
-		if strings.EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
-}
-
-func (o fakeOrchestrators) OrchestratorNames() []string { return o }
+func (h fakeHost) Orchestrators() []string { return h.orchestrators }

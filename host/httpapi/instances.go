@@ -39,7 +39,7 @@ func (a *api) get(w http.ResponseWriter, r *http.Request, q query, id string) {
 	switch {
 	case !history.IsTerminal(in.Status):
 		code = http.StatusAccepted
-		w.Header().Set("Location", a.authority(r)+r.URL.RequestURI())
+		w.Header().Set("Location", authority(r)+r.URL.RequestURI())
 		setRetryAfter(w, retryRunning)
 	case in.Status == history.Failed && q.boolean("returnInternalServerErrorOnFailure", false):
 		code = http.StatusInternalServerError

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"net/http"
 	"net/url"
-	"strings"
 )
 
 // Links makes the URLs by which an instance is managed (F§3.5).
@@ -11,11 +10,11 @@ type Links struct {
 	// Authority is scheme and host, as in "http://localhost:7071".
 	Authority string
 	TaskHub   string
-	// Connection is the name of the hub's storage connection.
-	Connection string
-	// Code is the key; without one the links have no code parameter.
-	Code string
 }
+
+// connection is the name that links carry for the hub's store. There is one store, but
+// clients expect the parameter.
+const connection = "Storage"
 
 // Payload is the management payload of an instance; the check-status response
 // (F§3.4) has the same fields in the same order, rewindPostUri included (F§14 D7).
@@ -35,10 +34,7 @@ type Payload struct {
 // for the caller to replace.
 func (l Links) Payload(id string) Payload {
 	instance := l.Authority + BasePath + "/instances/" + url.PathEscape(id)
-	q := "taskHub=" + url.QueryEscape(l.TaskHub) + "&connection=" + url.QueryEscape(l.Connection)
-	if l.Code != "" {
-		q += "&code=" + url.QueryEscape(l.Code)
-	}
+	q := "taskHub=" + url.QueryEscape(l.TaskHub) + "&connection=" + connection
 	status := instance + "?" + q
 	return Payload{
 		ID:                    id,
@@ -68,18 +64,7 @@ func (p *Payload) appendJSON(b []byte) []byte {
 }
 
 // authority is scheme and host as the client sees them (F§3.1 W16).
-func (a *api) authority(r *http.Request) string {
-	if a.BaseURL != "" {
-		return a.BaseURL
-	}
-	if a.UseForwardedHost {
-		host, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ",")
-		proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-		host, proto = strings.TrimSpace(host), strings.ToLower(strings.TrimSpace(proto))
-		if host != "" && (proto == "http" || proto == "https") {
-			return proto + "://" + host
-		}
-	}
+func authority(r *http.Request) string {
 	scheme, host := "http://", r.Host
 	if r.TLS != nil {
 		scheme = "https://"
@@ -92,7 +77,7 @@ func (a *api) authority(r *http.Request) string {
 
 // checkStatus answers 202 with the links of an instance (F§3.4).
 func (a *api) checkStatus(w http.ResponseWriter, r *http.Request, id string) {
-	p := Links{a.authority(r), a.TaskHub, a.Connection, a.Code}.Payload(id)
+	p := Links{authority(r), a.TaskHub}.Payload(id)
 	w.Header().Set("Location", p.StatusQueryGetURI)
 	setRetryAfter(w, retryStarted)
 	writeJSON(w, http.StatusAccepted, p.appendJSON(make([]byte, 0, 2048)))

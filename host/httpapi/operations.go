@@ -20,7 +20,7 @@ func (a *api) raiseEvent(w http.ResponseWriter, r *http.Request, id, name string
 			data, err = firstJSON(body)
 		}
 	}
-	problem := checkText("an event's name", name)
+	problem := textOf(history.CheckText("an event's name", name))
 	if isJSON && err == nil && problem == "" {
 		if err := a.Client.RaiseEvent(r.Context(), id, name, &data); err != nil {
 			a.fail(w, r, id, err)

@@ -14,10 +14,10 @@ import (
 func (a *api) start(w http.ResponseWriter, r *http.Request, q query, name, id string) {
 	wait, problem := waitTime(q)
 	if problem == "" {
-		problem = checkFunctionName(name)
+		problem = textOf(history.CheckOrchestratorName(name))
 	}
 	if problem == "" && id != "" {
-		problem = checkInstanceID(id)
+		problem = textOf(history.CheckInstanceID(id))
 	}
 	if problem == "" {
 		problem = a.unknownOrchestrator(name)

@@ -53,7 +53,7 @@ func TestErrorWhileWaitingIsAccepted(t *testing.T) {
 	c := newFake()
 	c.waiting = make(chan struct{}, 1)
 	ctx, cancel := context.WithCancel(context.Background())
-	r := httptest.NewRequest("POST", authority+BasePath+"/orchestrators/Order/x?timeout=3600", nil).WithContext(ctx)
+	r := httptest.NewRequest("POST", testAuthority+BasePath+"/orchestrators/Order/x?timeout=3600", nil).WithContext(ctx)
 	w := httptest.NewRecorder()
 	go func() {
 		<-c.waiting
@@ -78,21 +78,31 @@ func TestRestartKeepsVersionAndTags(t *testing.T) {
 	}
 }
 
+// TestLengthOfAnIDIsInCharacters: bytes do not count.
+func TestLengthOfAnIDIsInCharacters(t *testing.T) {
+	for n, code := range map[int]int{200: 202, 256: 202, 257: 400} {
+		w := do(New(Options{Client: newFake()}), "POST", "/orchestrators/Order/"+strings.Repeat("%C3%BC", n), "")
+		if w.Code != code {
+			t.Errorf("%d times ü: got %d %s, want %d", n, w.Code, w.Body, code)
+		}
+	}
+}
+
 func TestUnknownOrchestrator(t *testing.T) {
 	tests := []struct {
 		name   string
-		o      Orchestrators
+		host   Host
 		atOnce bool
 		code   int
 		want   string
 	}{
 		{"nobody knows", nil, true, 202, ""},
-		{"the instance waits for it", fakeOrchestrators{"Pay"}, false, 202, ""},
-		{"none registered", fakeOrchestrators{}, true, 400, badArg(`the orchestrator "Order" is not registered; no orchestrator is`)},
+		{"the instance waits for it", fakeHost{orchestrators: []string{"Pay"}}, false, 202, ""},
+		{"none registered", fakeHost{}, true, 400, badArg(`the orchestrator "Order" is not registered; no orchestrator is`)},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			w := do(New(Options{Client: newFake(), Orchestrators: tt.o, UnknownFunctionsAtOnce: tt.atOnce}), "POST", "/orchestrators/Order", "")
+			w := do(New(Options{Client: newFake(), Host: tt.host, UnknownFunctionsAtOnce: tt.atOnce}), "POST", "/orchestrators/Order", "")
 			if w.Code != tt.code || tt.want != "" && w.Body.String() != tt.want {
 				t.Errorf("got %d %s", w.Code, w.Body)
 			}
@@ -103,7 +113,7 @@ func TestUnknownOrchestrator(t *testing.T) {
 // A body of unknown length is bounded too, and a declared length is not believed.
 func TestChunkedBody(t *testing.T) {
 	for body, code := range map[string]int{`"` + strings.Repeat("x", 8) + `"`: 202, `"` + strings.Repeat("x", 9) + `"`: 413} {
-		r := httptest.NewRequest("POST", authority+BasePath+"/orchestrators/Order", strings.NewReader(body))
+		r := httptest.NewRequest("POST", testAuthority+BasePath+"/orchestrators/Order", strings.NewReader(body))
 		r.ContentLength = -1
 		w := httptest.NewRecorder()
 		New(Options{Client: newFake(), MaxPayloadBytes: 10}).ServeHTTP(w, r)
@@ -117,7 +127,7 @@ func BenchmarkStart(b *testing.B) {
 	h := New(Options{Client: newFake(instance("x", history.Completed)), TaskHub: "Hub", Host: fakeHost{}})
 	b.ReportAllocs()
 	for b.Loop() {
-		r := httptest.NewRequest("POST", authority+BasePath+"/orchestrators/Order", strings.NewReader(`{"a":1}`))
+		r := httptest.NewRequest("POST", testAuthority+BasePath+"/orchestrators/Order", strings.NewReader(`{"a":1}`))
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
 }

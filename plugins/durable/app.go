@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -120,18 +119,12 @@ func encodeResult(out any) (*wrapperspb.StringValue, error) {
 	return p, nil
 }
 
-// functionName is F§6.1's rule.
-var functionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,127}$`)
-
 func (a *App) add(f *function) {
 	key := strings.ToLower(f.name)
+	err := history.CheckFunctionName(f.name)
 	switch {
-	case !functionName.MatchString(f.name):
-		a.problem(f.name, errors.New("a name is a letter, then letters, digits, '-' and '_', at most 128 in all"))
-	case key == "host":
-		a.problem(f.name, errors.New("this name is reserved"))
-	case strings.HasPrefix(key, "builtin__"):
-		a.problem(f.name, errors.New("names that begin with BuiltIn__ are reserved"))
+	case err != nil:
+		a.problem(f.name, err)
 	case a.functions[key] != nil:
 		a.problem(f.name, fmt.Errorf("registered twice (before as %q)", a.functions[key].name))
 	default:

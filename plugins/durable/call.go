@@ -3,8 +3,6 @@ package durable
 import (
 	"maps"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -15,9 +13,6 @@ import (
 // fireAndForget is the tag of a child whose outcome nobody awaits (F§1.6). The host
 // merges a starter's other tags under a child's own.
 const fireAndForget = "FireAndForget"
-
-// maxInstanceID is the longest instance id in characters (F§14 D15).
-const maxInstanceID = 256
 
 // call is what one durable call, or a client's start, asks for.
 type call struct {
@@ -164,16 +159,8 @@ func (x *execution) sendEvent(instanceID, name string, data any) error {
 
 // checkInstanceID refuses what no instance can be called (F§1.19).
 func checkInstanceID(id string) error {
-	switch {
-	case id == "" || utf8.RuneCountInString(id) > maxInstanceID:
-		return invalid("instance id has %d characters, 1 to %d are allowed", utf8.RuneCountInString(id), maxInstanceID)
-	case id[0] == '@':
-		return invalid("instance id %q begins with '@', which is for entities", id)
-	case strings.ContainsAny(id, `/\#?`) || strings.ContainsFunc(id, unicode.IsControl):
-		return invalid(`instance id %q holds one of / \ # ? or a control character`, id)
+	if err := history.CheckInstanceID(id); err != nil {
+		return invalid("%w", err)
 	}
 	return nil
 }
-
-// wrap is a text that is present, also when empty.
-func wrap(s string) *wrapperspb.StringValue { return wrapperspb.String(s) }

@@ -3,6 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -154,5 +155,17 @@ func TestOutsideOfAnActivity(t *testing.T) {
 	}
 	if Info(ctx) != (ActivityInfo{}) || Logger(ctx) == nil {
 		t.Error("a plain context has no call and the default logger")
+	}
+}
+
+// TestCheckInstanceID: an id's length is in characters, as everywhere else.
+func TestCheckInstanceID(t *testing.T) {
+	for id, want := range map[string]error{
+		strings.Repeat("ü", 200): nil, strings.Repeat("ü", 256): nil,
+		strings.Repeat("ü", 257): ErrInvalidArgument, "a/b": ErrInvalidArgument, "": ErrInvalidArgument,
+	} {
+		if err := checkInstanceID(id); !errors.Is(err, want) {
+			t.Errorf("%.20q: got %v, want %v", id, err, want)
+		}
 	}
 }

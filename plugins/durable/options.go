@@ -3,6 +3,8 @@ package durable
 import (
 	"maps"
 	"time"
+
+	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
 // AppOption changes an App.
@@ -31,10 +33,10 @@ type VersionOption string
 func WithVersion(version string) VersionOption { return VersionOption(version) }
 
 func (o VersionOption) applyApp(a *App)               { a.version = string(o) }
-func (o VersionOption) applyActivity(c *call)         { c.version = wrap(string(o)) }
-func (o VersionOption) applySubOrchestrator(c *call)  { c.version = wrap(string(o)) }
-func (o VersionOption) applyStart(c *call)            { c.version = wrap(string(o)) }
-func (o VersionOption) applyContinue(c *continuation) { c.version = wrap(string(o)) }
+func (o VersionOption) applyActivity(c *call)         { c.version = wrapperspb.String(string(o)) }
+func (o VersionOption) applySubOrchestrator(c *call)  { c.version = wrapperspb.String(string(o)) }
+func (o VersionOption) applyStart(c *call)            { c.version = wrapperspb.String(string(o)) }
+func (o VersionOption) applyContinue(c *continuation) { c.version = wrapperspb.String(string(o)) }
 
 // InstanceIDOption is what WithInstanceID returns.
 type InstanceIDOption string

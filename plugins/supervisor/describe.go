@@ -3,10 +3,10 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/taskhub/history"
 )
 
 // FunctionStatus is one function that an app describes.
@@ -27,19 +27,6 @@ var (
 	ErrConflict = errors.New("function name is taken")
 )
 
-// functionName is the rule of F§6.1. It keeps '@', which marks entities, out.
-var functionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,127}$`)
-
-func checkName(name string) error {
-	switch {
-	case !functionName.MatchString(name):
-		return errors.New("a name is a letter and up to 127 letters, digits, '-' or '_'")
-	case strings.EqualFold(name, "host"), strings.HasPrefix(strings.ToLower(name), "builtin__"):
-		return errors.New("the name is reserved")
-	}
-	return nil
-}
-
 // functionKey is what function names are compared by (F§1.1 O3).
 func functionKey(name string) string { return strings.ToLower(name) }
 
@@ -50,7 +37,7 @@ func checkFunctions(d *protocol.DescribeResponse, check func(*protocol.Binding) 
 	out := make([]FunctionStatus, 0, len(d.GetFunctions()))
 	for _, f := range d.GetFunctions() {
 		st := FunctionStatus{Name: f.GetName(), Bindings: f.GetBindings()}
-		err := checkName(st.Name)
+		err := history.CheckFunctionName(st.Name)
 		if err == nil && seen[functionKey(st.Name)] {
 			err = errors.New("the app registers the name twice")
 		}

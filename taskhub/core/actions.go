@@ -102,7 +102,7 @@ func (c *Core) scheduleTask(now int64, i *instance, id int32, a *history.Schedul
 		c.push(i, f)
 		return
 	}
-	input := optional(a.Input)
+	input := history.UnwrapText(a.Input)
 	c.own(i, input)
 	t := c.addTask(i, id, &OpenTask{Kind: &OpenTask_Activity{Activity: &OpenActivity{Name: a.Name, Version: version, Input: input}}})
 	c.dispatch(i, id, t, 1, 0)
@@ -135,7 +135,7 @@ func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSu
 			InstanceId: child, Name: a.Name, Version: a.Version, Input: a.Input, ParentTraceContext: a.ParentTraceContext, Tags: tags,
 		}}
 	c.append(i, e)
-	c.own(i, optional(a.Input))
+	c.own(i, history.UnwrapText(a.Input))
 	if !detached {
 		c.addTask(i, id, &OpenTask{Kind: &OpenTask_Child{Child: &OpenChild{Instance: child}}})
 	}
@@ -154,7 +154,7 @@ func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSu
 		return
 	}
 	c.send(&Message{Kind: &Message_Start{Start: &StartMessage{
-		Id: child, Name: a.Name, Version: a.Version.GetValue(), Input: optional(a.Input),
+		Id: child, Name: a.Name, Version: a.Version.GetValue(), Input: history.UnwrapText(a.Input),
 		Execution: ExecutionID(i.row.Execution, strconv.Itoa(int(id)), child),
 		Parent: &Parent{
 			Instance: i.row.Id, Execution: i.row.Execution, Task: id, Name: i.row.Name, Detached: detached,
@@ -194,7 +194,7 @@ func (c *Core) sendExternal(now int64, i *instance, id int32, a *history.SendEve
 	e := newEvent(id, now)
 	e.EventType = &history.HistoryEvent_EventSent{EventSent: &history.EventSentEvent{InstanceId: target, Name: a.Name, Input: a.Data}}
 	c.append(i, e)
-	c.own(i, optional(a.Data))
+	c.own(i, history.UnwrapText(a.Data))
 	raised := newEvent(noTask, now)
 	raised.EventType = &history.HistoryEvent_EventRaised{EventRaised: &history.EventRaisedEvent{Name: a.Name, Input: a.Data}}
 	c.sendEvent(target, a.Instance.GetExecutionId().GetValue(), raised)
@@ -205,7 +205,7 @@ func (c *Core) complete(now int64, i *instance, id int32, a *history.CompleteOrc
 	case history.ContinuedAsNew:
 		c.continueAsNew(now, i, a)
 	case history.Completed:
-		c.finish(now, i, id, history.Completed, optional(a.Result), nil)
+		c.finish(now, i, id, history.Completed, history.UnwrapText(a.Result), nil)
 	case history.Terminated:
 		output := quote(a.Result.GetValue())
 		c.finish(now, i, id, history.Terminated, &output, nil)
@@ -241,7 +241,7 @@ func (c *Core) continueAsNew(now int64, i *instance, a *history.CompleteOrchestr
 	}
 	later := i.inbox
 	c.consume(i, len(i.inbox))
-	input := optional(a.Result)
+	input := history.UnwrapText(a.Result)
 	if i.row.Payloads > 0 {
 		c.disown(now, i)
 	}
@@ -249,7 +249,7 @@ func (c *Core) continueAsNew(now int64, i *instance, a *history.CompleteOrchestr
 	c.push(i, c.executionStarted(i, now, input, nil))
 	for _, e := range a.CarryoverEvents {
 		if r := e.GetEventRaised(); r != nil {
-			c.own(i, optional(r.Input))
+			c.own(i, history.UnwrapText(r.Input))
 			c.push(i, e)
 		}
 	}
@@ -269,6 +269,6 @@ func (c *Core) carry(i *instance, e inboxEvent) {
 		c.fail(fmt.Errorf("instance %q: inbox: %w", i.row.Id, err))
 		return
 	}
-	c.own(i, optional(ev.GetEventRaised().GetInput()))
+	c.own(i, history.UnwrapText(ev.GetEventRaised().GetInput()))
 	c.push(i, &ev)
 }

@@ -414,12 +414,12 @@ func TestFlushFollowsWhatWasDoneBefore(t *testing.T) {
 }
 
 func TestCheckInstanceID(t *testing.T) {
-	for _, good := range []string{"a", "Ünï-日本", strings.Repeat("x", 256), "a b.c:d_e@f"} {
+	for _, good := range []string{"a", "Ünï-日本", strings.Repeat("x", 256), strings.Repeat("ü", 200), "a b.c:d_e@f"} {
 		if err := core.CheckInstanceID(good); err != nil {
 			t.Errorf("%.20q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", "@a", "a/b", `a\b`, "a#b", "a?b", "a\nb", "a\x00", "\x7f", "\xff\xfe", strings.Repeat("x", 257)} {
+	for _, bad := range []string{"", "@a", "a/b", `a\b`, "a#b", "a?b", "a\nb", "a\x00", "\x7f", "\xff\xfe", strings.Repeat("x", 257), strings.Repeat("ü", 257)} {
 		if err := core.CheckInstanceID(bad); !errors.Is(err, core.ErrInvalidArgument) {
 			t.Errorf("%.20q: %v", bad, err)
 		}

@@ -52,25 +52,10 @@ func nanosOf(t *timestamppb.Timestamp) int64 {
 	}
 }
 
-// text wraps an optional string; the Durable Task protocol tells absent and empty apart.
-func text(s *string) *wrapperspb.StringValue {
-	if s == nil {
-		return nil
-	}
-	return &wrapperspb.StringValue{Value: *s}
-}
-
 // nonEmpty wraps a string whose empty value means absent.
 func nonEmpty(s string) *wrapperspb.StringValue {
 	if s == "" {
 		return nil
 	}
 	return &wrapperspb.StringValue{Value: s}
-}
-
-func optional(s *wrapperspb.StringValue) *string {
-	if s == nil {
-		return nil
-	}
-	return &s.Value
 }

@@ -12,7 +12,7 @@ import (
 func (c *Core) finish(now int64, i *instance, id int32, status history.Status, output *string, fail *history.TaskFailureDetails) {
 	e := newEvent(id, now)
 	e.EventType = &history.HistoryEvent_ExecutionCompleted{ExecutionCompleted: &history.ExecutionCompletedEvent{
-		OrchestrationStatus: status, Result: text(output), FailureDetails: fail,
+		OrchestrationStatus: status, Result: history.WrapText(output), FailureDetails: fail,
 	}}
 	c.append(i, e)
 	c.own(i, output)
@@ -51,7 +51,7 @@ func (c *Core) tellParent(now int64, i *instance) {
 	case history.Completed:
 		e.EventType = &history.HistoryEvent_SubOrchestrationInstanceCompleted{
 			SubOrchestrationInstanceCompleted: &history.SubOrchestrationInstanceCompletedEvent{
-				TaskScheduledId: p.Task, Result: text(i.row.Output),
+				TaskScheduledId: p.Task, Result: history.WrapText(i.row.Output),
 			}}
 	case history.Terminated:
 		var reason string

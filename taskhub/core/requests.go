@@ -101,7 +101,7 @@ func (c *Core) setInput(i *instance, input *string) {
 // executionStarted is the first fact of an execution.
 func (c *Core) executionStarted(i *instance, now int64, input *string, trace *history.TraceContext) *history.HistoryEvent {
 	started := &history.ExecutionStartedEvent{
-		Name: i.row.Name, Version: nonEmpty(i.row.Version), Input: text(input),
+		Name: i.row.Name, Version: nonEmpty(i.row.Version), Input: history.WrapText(input),
 		OrchestrationInstance: &history.OrchestrationInstance{InstanceId: i.row.Id, ExecutionId: nonEmpty(i.row.Execution)},
 		ParentTraceContext:    trace,
 		Tags:                  i.row.Tags,
@@ -147,7 +147,7 @@ func (c *Core) Raise(now int64, id, name string, data *string, reply func(error)
 func (c *Core) raise(i *instance, now int64, name string, data *string) {
 	c.own(i, data)
 	e := newEvent(noTask, now)
-	e.EventType = &history.HistoryEvent_EventRaised{EventRaised: &history.EventRaisedEvent{Name: name, Input: text(data)}}
+	e.EventType = &history.HistoryEvent_EventRaised{EventRaised: &history.EventRaisedEvent{Name: name, Input: history.WrapText(data)}}
 	c.push(i, e)
 }
 

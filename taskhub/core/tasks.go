@@ -166,7 +166,7 @@ func (c *Core) activityDone(now int64, done *work.Result) (wanted bool) {
 	} else {
 		c.own(i, r.Result)
 		e.EventType = &history.HistoryEvent_TaskCompleted{TaskCompleted: &history.TaskCompletedEvent{
-			TaskScheduledId: a.task, Result: text(r.Result),
+			TaskScheduledId: a.task, Result: history.WrapText(r.Result),
 		}}
 	}
 	c.closeTask(i, a.task)

@@ -6,9 +6,8 @@ package orchestration
 import (
 	"encoding/json"
 
-	"google.golang.org/protobuf/types/known/wrapperspb"
-
 	"github.com/durafunc/durafunc/plugins/protocol"
+	"github.com/durafunc/durafunc/taskhub/history"
 	"github.com/durafunc/durafunc/taskhub/work"
 	"github.com/durafunc/durafunc/trigger"
 )
@@ -77,13 +76,6 @@ func Result(dst *work.EpisodeResult, r *protocol.OrchestratorResult) {
 		HistoryNeeded:  r.GetHistoryNeeded(),
 		NonDeterminism: r.GetNonDeterminism(),
 		Actions:        r.GetActions(),
-		CustomStatus:   text(r.GetCustomStatus()),
+		CustomStatus:   history.UnwrapText(r.GetCustomStatus()),
 	}
-}
-
-func text(v *wrapperspb.StringValue) *string {
-	if v == nil {
-		return nil
-	}
-	return &v.Value
 }

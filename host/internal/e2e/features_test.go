@@ -228,7 +228,7 @@ func badRequests(t *testing.T, h *hosttest.Host) {
 		{"an id with a control character", client.StartPath("Child", "a\tb"), "null", 400, "instance id"},
 		{"an entity's id", client.StartPath("Child", "@counter@1"), "null", 400, "'@'"},
 		{"an id that is too long", client.StartPath("Child", strings.Repeat("a", 257)), "null", 400, "256"},
-		{"an id of 256 characters that are more bytes", client.StartPath("Child", strings.Repeat("ä", 256)), "null", 400, "256"},
+		{"an id of 257 characters", client.StartPath("Child", strings.Repeat("ä", 257)), "null", 400, "256"},
 		{"an input that is no JSON", client.StartPath("Child", "not-json"), "{oops", 400, "JSON"},
 		{"an input that is no UTF-8", client.StartPath("Child", "not-utf8"), "\"\xff\"", 400, "JSON"},
 		{"an event that is no JSON", client.InstancePath(idFor(t), "raiseEvent", "Go"), "{oops", 400, "JSON"},

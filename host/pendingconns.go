@@ -9,45 +9,45 @@ import (
 )
 
 const (
-	// arrivalTime is how long a host that stops waits for the request of a connection that
+	// pendingTime is how long a host that stops waits for the request of a connection that
 	// it has accepted; some clients connect before they have anything to say.
-	arrivalTime = 250 * time.Millisecond
+	pendingTime = 250 * time.Millisecond
 	// answerTime is how long requests may take then to be answered. Long polls would hold
 	// the host up; their clients ask again.
 	answerTime = 2 * time.Second
 )
 
-// arrivals are the connections whose first request has not come to the handler. An
+// pendingConns are the connections whose first request has not come to the handler. An
 // http.Server hangs up without an answer when it has read a request and finds that
 // Shutdown has begun meanwhile, which to a client is a failed request.
-type arrivals struct {
+type pendingConns struct {
 	mu    sync.Mutex
-	fresh map[net.Conn]bool
+	open  map[net.Conn]bool
 	left  chan struct{} // made when shutdown waits, closed when there are none
 	ended chan struct{} // closed when no connection is accepted any more
 }
 
-type arrivalKey struct{}
+type pendingKey struct{}
 
 // watch makes s tell of its connections. It is to be called before serve.
-func (a *arrivals) watch(s *http.Server) {
-	a.fresh, a.ended = map[net.Conn]bool{}, make(chan struct{})
+func (p *pendingConns) watch(s *http.Server) {
+	p.open, p.ended = map[net.Conn]bool{}, make(chan struct{})
 	s.ConnState = func(c net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			a.fresh[c] = true
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.open[c] = true
 		case http.StateClosed, http.StateHijacked:
-			a.gone(c)
+			p.gone(c)
 		}
 	}
 	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return context.WithValue(ctx, arrivalKey{}, sync.OnceFunc(func() { a.gone(c) }))
+		return context.WithValue(ctx, pendingKey{}, sync.OnceFunc(func() { p.gone(c) }))
 	}
 	next := s.Handler
 	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if arrived, ok := r.Context().Value(arrivalKey{}).(func()); ok {
+		if arrived, ok := r.Context().Value(pendingKey{}).(func()); ok {
 			arrived()
 		}
 		next.ServeHTTP(w, r)
@@ -55,35 +55,35 @@ func (a *arrivals) watch(s *http.Server) {
 }
 
 // serve is s.Serve.
-func (a *arrivals) serve(s *http.Server, accepting net.Listener) error {
-	defer close(a.ended)
+func (p *pendingConns) serve(s *http.Server, accepting net.Listener) error {
+	defer close(p.ended)
 	return s.Serve(accepting)
 }
 
-func (a *arrivals) gone(c net.Conn) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.fresh, c)
-	if len(a.fresh) == 0 && a.left != nil {
-		close(a.left)
-		a.left = nil
+func (p *pendingConns) gone(c net.Conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, c)
+	if len(p.open) == 0 && p.left != nil {
+		close(p.left)
+		p.left = nil
 	}
 }
 
 // shutdown ends s when every request that was taken is answered: no connection is accepted
 // any more, what was accepted is read, what was read is answered. serve must have begun.
-func (a *arrivals) shutdown(ctx context.Context, s *http.Server, accepting net.Listener) {
+func (p *pendingConns) shutdown(ctx context.Context, s *http.Server, accepting net.Listener) {
 	_ = accepting.Close()
-	<-a.ended // the last one that was accepted is among the fresh; all of them go on
-	a.mu.Lock()
+	<-p.ended // the last one that was accepted is among them; all of them go on
+	p.mu.Lock()
 	left := make(chan struct{})
-	if len(a.fresh) == 0 {
+	if len(p.open) == 0 {
 		close(left)
 	} else {
-		a.left = left
+		p.left = left
 	}
-	a.mu.Unlock()
-	late := time.NewTimer(arrivalTime)
+	p.mu.Unlock()
+	late := time.NewTimer(pendingTime)
 	defer late.Stop()
 	select {
 	case <-left:

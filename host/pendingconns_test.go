@@ -18,8 +18,8 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "answer")
 	})}
-	var a arrivals
-	a.watch(s)
+	var p pendingConns
+	p.watch(s)
 	accepted := make(chan struct{})
 	note := s.ConnState
 	s.ConnState = func(c net.Conn, state http.ConnState) {
@@ -28,7 +28,7 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 			close(accepted)
 		}
 	}
-	go func() { _ = a.serve(s, accepting) }()
+	go func() { _ = p.serve(s, accepting) }()
 	conn, err := net.Dial("tcp", accepting.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -37,10 +37,10 @@ func TestShutdownAnswersWhatWasAccepted(t *testing.T) {
 	<-accepted
 	ended := make(chan struct{})
 	go func() {
-		a.shutdown(t.Context(), s, accepting)
+		p.shutdown(t.Context(), s, accepting)
 		close(ended)
 	}()
-	<-a.ended // it has begun
+	<-p.ended // it has begun
 	if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -26,16 +26,16 @@ func (f *failing) Create(ctx context.Context, key string, body []byte) (storage.
 	return f.Store.Create(ctx, key, body)
 }
 
-func TestTroubleOfTheStoreIsTold(t *testing.T) {
+func TestAFailingStoreIsReported(t *testing.T) {
 	var log bytes.Buffer
 	inner := &failing{Store: memory.New()}
-	s := watchStore(inner, hclog.New(&hclog.LoggerOptions{Output: &log}))
+	s := monitorStore(inner, hclog.New(&hclog.LoggerOptions{Output: &log}))
 	write := func(err error) {
 		inner.err = err
 		_, _ = s.Create(t.Context(), "key", nil)
 	}
 
-	// Verdicts, and callers that leave, are no trouble.
+	// Verdicts, and callers that leave, are no failures.
 	for _, err := range []error{nil, storage.ErrConflict, storage.ErrTooLarge, storage.ErrExpired, context.Canceled} {
 		write(err)
 	}
