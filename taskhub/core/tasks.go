@@ -165,7 +165,7 @@ func (c *Core) ActivityDone(now int64, r *work.ActivityResult) (wanted bool) {
 			TaskScheduledId: a.task, FailureDetails: r.Failure,
 		}}
 	} else {
-		c.own(i, r.Result)
+		c.retain(i, r.Result)
 		e.EventType = &history.HistoryEvent_TaskCompleted{TaskCompleted: &history.TaskCompletedEvent{
 			TaskScheduledId: a.task, Result: text(r.Result),
 		}}
