@@ -90,7 +90,7 @@ func (s *steward) still() (st stillness, calm bool) {
 		x := &h.parts[n]
 		switch {
 		case x.mine(s.session.ID()) && x.serving() && x.state == Serving:
-			r := x.part.Rest()
+			r := x.part.Idleness()
 			st.seqs = append(st.seqs, r.Seq)
 			calm = calm && !r.Busy && (r.Timer == 0 || r.Timer > worth)
 		case x.resting, x.state == Elsewhere && !x.heir && h.hears(x.owner):
@@ -159,7 +159,7 @@ func (s *steward) letGo(parts []*partition.Partition, released []bool) []sched.S
 			if d := h.desk(n); d != nil {
 				d.move() // should an activity have been handed out at the last moment
 			}
-			wakeAt, err := p.Sleep(s.ctx)
+			wakeAt, err := p.Hibernate(s.ctx)
 			if err != nil {
 				h.opts.Log.Warn("partition is not released", "hub", h.opts.Name, "partition", n, "error", err)
 				p.Abandon(err) // half stopped it is of no use; it is opened again

@@ -8,9 +8,9 @@ import (
 
 // The hub is the postman of its partitions, to their neighbours here and on other hosts.
 // What it cannot deliver is lost: the sender sends again.
-var _ partition.Postman = (*Hub)(nil)
+var _ partition.MessageSender = (*Hub)(nil)
 
-// Send implements partition.Postman.
+// Send implements partition.MessageSender.
 func (h *Hub) Send(src int, s core.Send) {
 	if p := h.local(s.Dst); p != nil {
 		p.Receive(src, s)
@@ -21,7 +21,7 @@ func (h *Hub) Send(src int, s core.Send) {
 	}}})
 }
 
-// Ack implements partition.Postman.
+// Ack implements partition.MessageSender.
 func (h *Hub) Ack(dst int, a core.Ack) {
 	if p := h.local(a.Src); p != nil {
 		p.Acked(dst, a.UpTo)

@@ -234,7 +234,7 @@ func (c *call) end(err error) {
 func (h *Hub) do(ctx context.Context, p *partition.Partition, step func(c *core.Core, now int64, reply func(error))) error {
 	c := &call{done: h.opts.Sched.NewSignal()}
 	refuse := func(err error) { c.end(fmt.Errorf("%w: %w", errRefused, err)) }
-	p.DoHere(func(core *core.Core, now int64) {
+	p.DoInline(func(core *core.Core, now int64) {
 		c.begun.Store(true)
 		step(core, now, c.end)
 	}, refuse)

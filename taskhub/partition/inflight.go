@@ -7,36 +7,36 @@ import (
 	"github.com/durafunc/durafunc/taskhub/sched"
 )
 
-// gate lets one wait until what runs beside the loop has come back.
-type gate struct {
+// inflight lets one wait until what runs beside the loop has come back.
+type inflight struct {
 	mu     sync.Mutex
 	inside int
 	empty  sched.Signal
 }
 
-func (g *gate) enter(s sched.Scheduler) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.inside == 0 {
-		g.empty = s.NewSignal()
+func (f *inflight) enter(s sched.Scheduler) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.inside == 0 {
+		f.empty = s.NewSignal()
 	}
-	g.inside++
+	f.inside++
 }
 
-func (g *gate) leave() {
-	g.mu.Lock()
-	g.inside--
-	if g.inside == 0 {
-		g.empty.Fire()
+func (f *inflight) leave() {
+	f.mu.Lock()
+	f.inside--
+	if f.inside == 0 {
+		f.empty.Fire()
 	}
-	g.mu.Unlock()
+	f.mu.Unlock()
 }
 
 // wait returns when nothing is inside.
-func (g *gate) wait() {
-	g.mu.Lock()
-	empty := g.empty
-	g.mu.Unlock()
+func (f *inflight) wait() {
+	f.mu.Lock()
+	empty := f.empty
+	f.mu.Unlock()
 	if empty != nil {
 		_ = empty.Wait(context.Background()) // it is fired by whoever leaves last
 	}
