@@ -103,7 +103,7 @@ func (c *Core) scheduleTask(now int64, i *instance, id int32, a *history.Schedul
 		return
 	}
 	input := history.UnwrapText(a.Input)
-	c.own(i, input)
+	c.retain(i, input)
 	t := c.addTask(i, id, &OpenTask{Kind: &OpenTask_Activity{Activity: &OpenActivity{Name: a.Name, Version: version, Input: input}}})
 	c.dispatch(i, id, t, 1, 0)
 }
@@ -135,7 +135,7 @@ func (c *Core) createChild(now int64, i *instance, id int32, a *history.CreateSu
 			InstanceId: child, Name: a.Name, Version: a.Version, Input: a.Input, ParentTraceContext: a.ParentTraceContext, Tags: tags,
 		}}
 	c.append(i, e)
-	c.own(i, history.UnwrapText(a.Input))
+	c.retain(i, history.UnwrapText(a.Input))
 	if !detached {
 		c.addTask(i, id, &OpenTask{Kind: &OpenTask_Child{Child: &OpenChild{Instance: child}}})
 	}
@@ -194,7 +194,7 @@ func (c *Core) sendExternal(now int64, i *instance, id int32, a *history.SendEve
 	e := newEvent(id, now)
 	e.EventType = &history.HistoryEvent_EventSent{EventSent: &history.EventSentEvent{InstanceId: target, Name: a.Name, Input: a.Data}}
 	c.append(i, e)
-	c.own(i, history.UnwrapText(a.Data))
+	c.retain(i, history.UnwrapText(a.Data))
 	raised := newEvent(noTask, now)
 	raised.EventType = &history.HistoryEvent_EventRaised{EventRaised: &history.EventRaisedEvent{Name: a.Name, Input: a.Data}}
 	c.sendEvent(target, a.Instance.GetExecutionId().GetValue(), raised)
@@ -243,13 +243,13 @@ func (c *Core) continueAsNew(now int64, i *instance, a *history.CompleteOrchestr
 	c.consume(i, len(i.inbox))
 	input := history.UnwrapText(a.Result)
 	if i.row.Payloads > 0 {
-		c.disown(now, i)
+		c.release(now, i)
 	}
 	c.setInput(i, input)
 	c.push(i, c.executionStarted(i, now, input, nil))
 	for _, e := range a.CarryoverEvents {
 		if r := e.GetEventRaised(); r != nil {
-			c.own(i, history.UnwrapText(r.Input))
+			c.retain(i, history.UnwrapText(r.Input))
 			c.push(i, e)
 		}
 	}
@@ -269,6 +269,6 @@ func (c *Core) carry(i *instance, e inboxEvent) {
 		c.fail(fmt.Errorf("instance %q: inbox: %w", i.row.Id, err))
 		return
 	}
-	c.own(i, history.UnwrapText(ev.GetEventRaised().GetInput()))
+	c.retain(i, history.UnwrapText(ev.GetEventRaised().GetInput()))
 	c.push(i, &ev)
 }

@@ -145,9 +145,6 @@ func (c *Core) unhold(i *instance) {
 	delete(c.held, i.num)
 }
 
-// Held is how many instances wait until another partition has received messages.
-func (c *Core) Held() int { return len(c.held) }
-
 // tryHeld wakes held instances whose outbox has room, in the order in which they came.
 // Each that is woken runs, and with its result this is called again: so all of them come
 // to their turn, though a turn may change nothing.

@@ -57,23 +57,23 @@ type Core struct {
 	meta      Meta
 	metaDirty bool
 
-	cache      cache
-	tombs      map[string]uint64 // purged ids whose batch is not applied yet
-	ready      []*instance       // may have an episode to run
-	dirty      []*instance       // changed since the last Seal, in order
-	local      []*Message        // to instances of this partition
-	timers     timers
-	serial     uint64
-	episodes   map[uint64]*instance
-	activities map[uint64]*activity
-	suspects   map[uint64]struct{} // instances suspended for non-determinism
-	payloads   payloads
-	loaded     int64                // when this owner began, by its clock
-	turned     int64                // when it last began a span of requests, or began itself
-	asked      *asked               // the request with an id that this step carries out
-	answered   map[string]*answered // by request id, as far as the state does not show it
-	outbox     []outbound           // per destination
-	held       map[uint64]struct{}  // instances that wait for room in an outbox
+	cache            cache
+	tombstones       map[string]uint64 // purged ids whose batch is not applied yet
+	ready            []*instance       // may have an episode to run
+	dirty            []*instance       // changed since the last Seal, in order
+	local            []*Message        // to instances of this partition
+	timers           timers
+	serial           uint64
+	episodes         map[uint64]*instance
+	activities       map[uint64]*activity
+	nonDeterministic map[uint64]struct{} // instances suspended for non-determinism
+	payloads         payloads
+	loaded           int64                // when this owner began, by its clock
+	spanStarted      int64                // when it last began a span of requests, or began itself
+	current          *currentRequest      // the request with an id that this step carries out
+	answered         map[string]*answered // by request id, as far as the state does not show it
+	outbox           []outbound           // per destination
+	held             map[uint64]struct{}  // instances that wait for room in an outbox
 	// sealedSent and durableSent are meta.Sent as of the last batch that was sealed,
 	// and of the last one that is durable.
 	sealedSent, durableSent []uint64
@@ -130,14 +130,14 @@ func New(cfg Config, state kv.Reader) *Core {
 	}
 	c := &Core{
 		cfg: cfg, state: state,
-		tombs:      map[string]uint64{},
-		episodes:   map[uint64]*instance{},
-		activities: map[uint64]*activity{},
-		suspects:   map[uint64]struct{}{},
-		held:       map[uint64]struct{}{},
-		payloads:   newPayloads(),
-		outbox:     make([]outbound, cfg.Partitions),
-		touched:    map[uint64][]*instance{},
+		tombstones:       map[string]uint64{},
+		episodes:         map[uint64]*instance{},
+		activities:       map[uint64]*activity{},
+		nonDeterministic: map[uint64]struct{}{},
+		held:             map[uint64]struct{}{},
+		payloads:         newPayloads(),
+		outbox:           make([]outbound, cfg.Partitions),
+		touched:          map[uint64][]*instance{},
 	}
 	c.cache.init()
 	c.meta.Sent = make([]uint64, cfg.Partitions)

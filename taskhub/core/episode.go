@@ -91,7 +91,7 @@ func (c *Core) episodeDone(now int64, done *work.Result) (wanted bool) {
 		return true
 	}
 	if r.NonDeterminism != nil {
-		c.nonDeterministic(now, i, r.NonDeterminism)
+		c.replayDisagrees(now, i, r.NonDeterminism)
 		return true
 	}
 
@@ -158,9 +158,9 @@ func (c *Core) episodeAbandoned(now int64, i *instance, died bool) {
 	c.wake(i)
 }
 
-// nonDeterministic holds an instance whose code no longer fits its history, so that
+// replayDisagrees holds an instance whose code no longer fits its history, so that
 // putting the old code back heals it (F§14 O2), or fails it as the reference does.
-func (c *Core) nonDeterministic(now int64, i *instance, f *history.TaskFailureDetails) {
+func (c *Core) replayDisagrees(now int64, i *instance, f *history.TaskFailureDetails) {
 	i.sticky = false
 	if c.cfg.FailNonDeterminism {
 		c.finish(now, i, noTask, history.Failed, nil, f)
@@ -171,6 +171,6 @@ func (c *Core) nonDeterministic(now int64, i *instance, f *history.TaskFailureDe
 		return // by somebody who resumes it; then the episode runs again, and disagrees again
 	}
 	i.row.NonDeterministic = true
-	c.suspects[i.num] = struct{}{}
+	c.nonDeterministic[i.num] = struct{}{}
 	c.suspend(now, i, f.ErrorMessage)
 }

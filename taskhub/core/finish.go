@@ -15,12 +15,12 @@ func (c *Core) finish(now int64, i *instance, id int32, status history.Status, o
 		OrchestrationStatus: status, Result: history.WrapText(output), FailureDetails: fail,
 	}}
 	c.append(i, e)
-	c.own(i, output)
+	c.retain(i, output)
 
 	i.row.Status, i.row.Updated, i.row.Completed = status, now, now
 	i.row.Output, i.row.Failure = output, fail
 	i.row.Suspended, i.row.NonDeterministic, i.row.StartAt = "", false, 0
-	delete(c.suspects, i.num)
+	delete(c.nonDeterministic, i.num)
 	c.drop(i)
 	c.unhold(i)
 	c.closeTasks(i)

@@ -170,7 +170,7 @@ func (c *Core) load(num uint64) *instance {
 	i.deaths = int(i.row.Deaths)
 	_, i.held = c.held[num]
 	if i.row.NonDeterministic {
-		c.suspects[num] = struct{}{} // its events wait, so a recovery loads it
+		c.nonDeterministic[num] = struct{}{} // its events wait, so a recovery loads it
 	}
 	return i
 }
@@ -194,7 +194,7 @@ func (c *Core) find(id string) *instance {
 		c.cache.use(i)
 		return i
 	}
-	if _, gone := c.tombs[id]; gone {
+	if _, gone := c.tombstones[id]; gone {
 		return nil
 	}
 	v, err := c.state.Get(idKey(id))

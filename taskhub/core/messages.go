@@ -216,13 +216,13 @@ func (c *Core) deliverEvent(_ int64, m *EventMessage) {
 		if !c.childEnded(i, k.SubOrchestrationInstanceCompleted.TaskScheduledId) {
 			return
 		}
-		c.own(i, history.UnwrapText(k.SubOrchestrationInstanceCompleted.Result))
+		c.retain(i, history.UnwrapText(k.SubOrchestrationInstanceCompleted.Result))
 	case *history.HistoryEvent_SubOrchestrationInstanceFailed:
 		if !c.childEnded(i, k.SubOrchestrationInstanceFailed.TaskScheduledId) {
 			return
 		}
 	case *history.HistoryEvent_EventRaised:
-		c.own(i, history.UnwrapText(k.EventRaised.Input))
+		c.retain(i, history.UnwrapText(k.EventRaised.Input))
 	}
 	c.push(i, e)
 }

@@ -50,8 +50,8 @@ type Answer struct {
 	Err      error // nil, or one of the errors that requests are answered with
 }
 
-// asked is a request with an id that is being carried out for the first time.
-type asked struct {
+// currentRequest is a request with an id that is being carried out for the first time.
+type currentRequest struct {
 	Request
 	now int64
 }
@@ -91,9 +91,9 @@ func (c *Core) Once(now int64, r Request, again func(Answer), act func()) {
 	switch {
 	case c.err != nil:
 	case row == nil:
-		c.asked = &asked{Request: r, now: now}
+		c.current = &currentRequest{Request: r, now: now}
 		act()
-		c.asked = nil
+		c.current = nil
 	case row.Op != r.what() || row.Instance != r.Instance:
 		err := fmt.Errorf("%w: request id %q was used for %q of %q, not for %q of %q",
 			ErrInvalidArgument, r.ID, row.Op, row.Instance, r.what(), r.Instance)
@@ -107,11 +107,11 @@ func (c *Core) Once(now int64, r Request, again func(Answer), act func()) {
 // decided says what the present step answers. It is remembered if it was asked for with
 // an id: the row is in the batch that holds the effect.
 func (c *Core) decided(replaced bool, err error) {
-	if c.asked == nil || c.err != nil {
+	if c.current == nil || c.err != nil {
 		return
 	}
-	r := c.asked
-	c.asked = nil
+	r := c.current
+	c.current = nil
 	if errors.Is(err, ErrBusy) {
 		return // not a decision: it may be asked again
 	}
@@ -133,7 +133,7 @@ func (c *Core) decided(replaced bool, err error) {
 	m := &c.meta
 	if m.RequestsFrom == 0 {
 		m.RequestsSpan++
-		m.RequestsOpened, c.turned = r.now, r.now
+		m.RequestsOpened, c.spanStarted = r.now, r.now
 		m.RequestsFrom, c.metaDirty = m.RequestsSpan, true
 	}
 	if m.RequestsTo != m.RequestsSpan {
@@ -202,12 +202,12 @@ func (c *Core) unlessOld(now int64, r *RequestRow) *RequestRow {
 // deletion, which joins whatever commit comes next and causes none.
 func (c *Core) forget(now int64) {
 	m := &c.meta
-	passed := (now - c.turned) / int64(requestSpan)
+	passed := (now - c.spanStarted) / int64(requestSpan)
 	if m.RequestsFrom == 0 || passed <= 0 {
 		return
 	}
 	m.RequestsSpan += min(uint64(passed), spansKept+1)
-	m.RequestsOpened, c.turned, c.metaDirty = now, now, true
+	m.RequestsOpened, c.spanStarted, c.metaDirty = now, now, true
 	lowest := m.RequestsSpan - min(m.RequestsSpan, spansKept)
 	if m.RequestsFrom >= lowest {
 		return
@@ -220,8 +220,8 @@ func (c *Core) forget(now int64) {
 
 // loadRequests begins the count of the present span anew.
 func (c *Core) loadRequests(now int64) {
-	c.loaded, c.turned = now, now
+	c.loaded, c.spanStarted = now, now
 	if open := time.Duration(now - c.meta.RequestsOpened); open.Abs() > longestSpan {
-		c.turned -= int64(requestSpan)
+		c.spanStarted -= int64(requestSpan)
 	}
 }

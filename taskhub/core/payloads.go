@@ -25,8 +25,8 @@ func (p *payloads) add(name string, num uint64) {
 	p.owned[num] = append(p.owned[num], name)
 }
 
-// own records that an instance refers to the payload behind text, if it is one.
-func (c *Core) own(i *instance, text *string) {
+// retain records that an instance refers to the payload behind text, if it is one.
+func (c *Core) retain(i *instance, text *string) {
 	if text == nil || !history.IsPayloadRef(*text) {
 		return
 	}
@@ -44,9 +44,9 @@ func (c *Core) own(i *instance, text *string) {
 	c.touch(i)
 }
 
-// disown drops an instance's references; objects that nobody refers to are garbage
+// release drops an instance's references; objects that nobody refers to are garbage
 // from now on.
-func (c *Core) disown(now int64, i *instance) {
+func (c *Core) release(now int64, i *instance) {
 	for _, name := range c.payloads.owned[i.num] {
 		c.batch.Delete(payloadKey(name, i.num))
 		rest := slices.DeleteFunc(c.payloads.owners[name], func(n uint64) bool { return n == i.num })

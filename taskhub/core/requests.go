@@ -90,7 +90,7 @@ func (c *Core) start(now int64, n *newInstance) (replaced bool, err error) {
 
 // setInput records an instance's input, beside its row when it is big.
 func (c *Core) setInput(i *instance, input *string) {
-	c.own(i, input)
+	c.retain(i, input)
 	i.row.Input, i.row.BigInput, i.newInput = input, false, nil
 	if input != nil && len(*input) > bigInput {
 		i.row.Input, i.row.BigInput, i.newInput = nil, true, input
@@ -145,7 +145,7 @@ func (c *Core) Raise(now int64, id, name string, data *string, reply func(error)
 }
 
 func (c *Core) raise(i *instance, now int64, name string, data *string) {
-	c.own(i, data)
+	c.retain(i, data)
 	e := newEvent(noTask, now)
 	e.EventType = &history.HistoryEvent_EventRaised{EventRaised: &history.EventRaisedEvent{Name: name, Input: history.WrapText(data)}}
 	c.push(i, e)
@@ -228,7 +228,7 @@ func (c *Core) resume(now int64, i *instance) {
 		i.row.Status = history.Pending
 	}
 	i.row.NonDeterministic, i.row.Deaths, i.deaths, i.sticky = false, 0, 0, false
-	delete(c.suspects, i.num)
+	delete(c.nonDeterministic, i.num)
 	c.touch(i)
 	c.wake(i)
 }
@@ -236,8 +236,8 @@ func (c *Core) resume(now int64, i *instance) {
 // Reconsider lets the instances go on that were held because replay disagreed with
 // history: a new version of the app may be the right one (F§14 O2).
 func (c *Core) Reconsider(now int64) {
-	nums := make([]uint64, 0, len(c.suspects))
-	for num := range c.suspects {
+	nums := make([]uint64, 0, len(c.nonDeterministic))
+	for num := range c.nonDeterministic {
 		nums = append(nums, num)
 	}
 	slices.Sort(nums)
@@ -267,7 +267,7 @@ func (c *Core) Purge(now int64, id string, reply func(error)) {
 }
 
 func (c *Core) purge(now int64, i *instance) {
-	c.disown(now, i)
+	c.release(now, i)
 	c.batch.Delete(idKey(i.row.Id))
 	c.batch.Delete(numKey(keyInstance, i.num))
 	c.batch.Delete(numKey(keyInput, i.num))
@@ -278,7 +278,7 @@ func (c *Core) purge(now int64, i *instance) {
 	i.deleted = true
 	c.wakeWaiters(i, fmt.Errorf("%q: %w: purged", i.row.Id, ErrNotFound))
 	c.cache.remove(i)
-	c.tombs[i.row.Id] = c.sealed + 1
+	c.tombstones[i.row.Id] = c.sealed + 1
 }
 
 // Wait answers w once the instance has ended and that is committed.

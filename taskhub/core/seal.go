@@ -118,9 +118,9 @@ func (c *Core) Applied(number uint64) {
 		}
 	}
 	delete(c.touched, number)
-	for id, batch := range c.tombs {
+	for id, batch := range c.tombstones {
 		if batch <= number {
-			delete(c.tombs, id)
+			delete(c.tombstones, id)
 		}
 	}
 	for id, a := range c.answered {

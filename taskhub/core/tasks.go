@@ -164,7 +164,7 @@ func (c *Core) activityDone(now int64, done *work.Result) (wanted bool) {
 			TaskScheduledId: a.task, FailureDetails: r.Failure,
 		}}
 	} else {
-		c.own(i, r.Result)
+		c.retain(i, r.Result)
 		e.EventType = &history.HistoryEvent_TaskCompleted{TaskCompleted: &history.TaskCompletedEvent{
 			TaskScheduledId: a.task, Result: history.WrapText(r.Result),
 		}}

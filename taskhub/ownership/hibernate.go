@@ -70,7 +70,7 @@ func (t *term) releaseAll(slots []slot) bool {
 }
 
 func (t *term) release(n int, p *partition.Partition) error {
-	wakeAt, err := p.Sleep(t.ctx)
+	wakeAt, err := p.Hibernate(t.ctx)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (m *Manager) activity() cluster.Activity {
 	}
 	for n, s := range m.slots {
 		if s.part != nil && !s.part.Done().Fired() {
-			r := s.part.Rest()
+			r := s.part.Idleness()
 			a.Served[n] = cluster.Idleness{Serving: true, Seq: r.Seq, Busy: r.Busy, Timer: r.Timer}
 		}
 	}

@@ -21,9 +21,9 @@ type checkpoints struct {
 	idleTimer      sched.Timer
 	waiting        []sched.Signal // of those who want to know when it has ended
 
-	idle gate
+	idle inflight
 
-	// Owned by whoever is inside the gate.
+	// Owned by whoever has entered idle.
 	root *Root
 	tag  storage.Tag
 	pub  *checkpoint.Publisher

@@ -21,7 +21,7 @@ type commits struct {
 	waiting  bool // for short work, since could
 	could    time.Duration
 	wait     sched.Timer
-	idle     gate
+	idle     inflight
 }
 
 // maybeCommit starts a commit if one can start and there is something to commit.

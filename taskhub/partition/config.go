@@ -24,7 +24,7 @@ type Config struct {
 	Session *lease.Session
 	Opener  checkpoint.Opener
 	Exec    work.Executor
-	Post    Postman
+	Post    MessageSender
 	Late    *atomic.Uint64 // counts answers of work items that nobody waits for; may be nil
 	Log     hclog.Logger
 }
@@ -43,8 +43,8 @@ type Settings struct {
 	Limits Limits
 }
 
-// Postman carries messages between partitions. It may lose, repeat and reorder them.
-type Postman interface {
+// MessageSender carries messages between partitions. It may lose, repeat and reorder them.
+type MessageSender interface {
 	// Send carries messages of partition src to the owner of s.Dst.
 	Send(src int, s core.Send)
 	// Ack tells the owner of a.Src that partition dst has taken in up to a.UpTo.

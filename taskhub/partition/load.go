@@ -47,8 +47,8 @@ type load struct {
 // commits counts what a commit takes along, until it has come back.
 func (l *load) commits(s *core.Sealed) { l.bytes, l.replies = len(s.Batch), len(s.Effects.Replies) }
 
-// weigh finds out, in the loop, whether the partition has more than it should.
-func (p *Partition) weigh() (over bool) {
+// overLimit finds out, in the loop, whether the partition has more than it should.
+func (p *Partition) overLimit() (over bool) {
 	l := &p.load
 	bytes, replies := p.core.Gathered()
 	bytes, replies = bytes+l.bytes, replies+l.replies
@@ -82,7 +82,7 @@ func (p *Partition) Admit(bytes int) (leave func(), err error) {
 // Room is asked by the step of a request that changes something, before it does:
 // core.ErrBusy when too much waits for a commit already. Only in a step, see Do.
 func (p *Partition) Room() error {
-	if p.weigh() {
+	if p.overLimit() {
 		return p.busy()
 	}
 	return nil

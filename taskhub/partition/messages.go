@@ -100,7 +100,7 @@ func (p *Partition) adoptAll(src int) {
 
 func (p *Partition) takeMessages(src int, r received) {
 	p.Do(func(c *core.Core, now int64) {
-		if p.weigh() {
+		if p.overLimit() {
 			return // no receipt: the sender keeps them, and sends them again
 		}
 		if err := c.Messages(now, src, r.first, r.messages); err != nil && !errors.Is(err, core.ErrGap) {

@@ -19,19 +19,19 @@ import (
 // Partition is an open partition: claimed, recovered and serving, until it is stopped
 // or fails. It never restarts itself; the hub decides whether to claim it again.
 type Partition struct {
-	cfg    Config
-	epoch  uint64
-	loop   sched.Loop
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	done   sched.Signal
-	db     checkpoint.DB
-	store  payloadStore
-	reads  gate
-	calls  calls
-	intake intake
-	rest   rest
-	load   load
+	cfg      Config
+	epoch    uint64
+	loop     sched.Loop
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	done     sched.Signal
+	db       checkpoint.DB
+	store    payloadStore
+	reads    inflight
+	calls    calls
+	intake   intake
+	idleness lastIdleness
+	load     load
 
 	// Below: owned by the loop.
 	core     *core.Core
@@ -166,9 +166,9 @@ func (p *Partition) Do(step func(c *core.Core, now int64), refused func(error)) 
 	p.do(p.loop.Post, step, refused)
 }
 
-// DoHere is Do for a caller that waits for the step and holds no lock: it lends the loop
+// DoInline is Do for a caller that waits for the step and holds no lock: it lends the loop
 // its goroutine if that is at rest.
-func (p *Partition) DoHere(step func(c *core.Core, now int64), refused func(error)) {
+func (p *Partition) DoInline(step func(c *core.Core, now int64), refused func(error)) {
 	p.do(p.loop.Run, step, refused)
 }
 
@@ -202,7 +202,7 @@ func (p *Partition) idle() {
 	if next := p.core.NextTimer(); next != 0 && next <= now && !p.stopping {
 		p.core.Tick(now)
 	}
-	over := p.weigh()
+	over := p.overLimit()
 	if !p.stopping && !over {
 		if episodes := p.core.TakeEpisodes(now); len(episodes) > 0 {
 			mono := p.cfg.Sched.Mono()
@@ -218,10 +218,10 @@ func (p *Partition) idle() {
 	}
 	p.armTimer(now)
 	p.maybeCommit()
-	if over && !p.weigh() {
+	if over && !p.overLimit() {
 		p.loop.Post(func() {}) // it was answers alone: what was held back can go on
 	}
-	p.noteRest()
+	p.noteIdleness()
 	if p.stopping && !p.commits.inFlight && !p.core.Waiting() && (len(p.short.out) == 0 || p.patience == nil) {
 		p.drained.Fire()
 	}
@@ -349,7 +349,7 @@ func (p *Partition) Checkpoint(ctx context.Context) error {
 // what is out, commits what it has, takes a checkpoint, and releases its root so that
 // the next owner need not wait. Work that takes longer is done again there.
 func (p *Partition) Stop(ctx context.Context) error {
-	_, err := p.retire(ctx, true)
+	_, err := p.stopGracefully(ctx, true)
 	return err
 }
 

@@ -40,7 +40,7 @@ func (c *call) refuse(err error) { c.end(core.Answer{Err: fmt.Errorf("%w: %w", e
 // await runs a step and waits for its answer. errNotServing means that it was not begun.
 func (r *Router) await(ctx context.Context, p *partition.Partition, s step) (core.Answer, error) {
 	c := &call{done: r.cfg.Sched.NewSignal()}
-	p.DoHere(func(core *core.Core, now int64) {
+	p.DoInline(func(core *core.Core, now int64) {
 		c.begun.Store(true)
 		s(core, now, c.end)
 	}, c.refuse)

@@ -8,9 +8,9 @@ import (
 
 // The router carries the messages of partitions to their neighbours, here and on other
 // hosts. What it cannot deliver is lost: the sender sends again.
-var _ partition.Postman = (*Router)(nil)
+var _ partition.MessageSender = (*Router)(nil)
 
-// Send implements partition.Postman.
+// Send implements partition.MessageSender.
 func (r *Router) Send(src int, s core.Send) {
 	if p := r.local(s.Dst); p != nil {
 		p.Receive(src, s)
@@ -21,7 +21,7 @@ func (r *Router) Send(src int, s core.Send) {
 	}}})
 }
 
-// Ack implements partition.Postman.
+// Ack implements partition.MessageSender.
 func (r *Router) Ack(dst int, a core.Ack) {
 	if p := r.local(a.Src); p != nil {
 		p.Acked(dst, a.UpTo)

@@ -8,9 +8,9 @@ import (
 	"github.com/durafunc/durafunc/taskhub/internal/planted"
 )
 
-// Rest is how a partition looks to somebody who wonders whether it could hibernate. It is
+// Idleness is how a partition looks to somebody who wonders whether it could hibernate. It is
 // a hint: the partition may have moved on.
-type Rest struct {
+type Idleness struct {
 	// Busy: it works, waits for work or for another partition, or somebody waits for it.
 	Busy bool
 	// Seq is the log record that it stands at.
@@ -19,51 +19,51 @@ type Rest struct {
 	Timer int64
 }
 
-// rest is the Rest as of the end of the last burst of steps.
-type rest struct {
+// lastIdleness is the Idleness as of the end of the last burst of steps.
+type lastIdleness struct {
 	mu  sync.Mutex
-	now Rest
+	now Idleness
 }
 
-func (r *rest) note(now Rest) {
-	r.mu.Lock()
-	r.now = now
-	r.mu.Unlock()
+func (l *lastIdleness) note(now Idleness) {
+	l.mu.Lock()
+	l.now = now
+	l.mu.Unlock()
 }
 
-// Rest says how quiet the partition is. It may be called from anywhere.
-func (p *Partition) Rest() Rest {
-	p.rest.mu.Lock()
-	r := p.rest.now
-	p.rest.mu.Unlock()
+// Idleness says how quiet the partition is. It may be called from anywhere.
+func (p *Partition) Idleness() Idleness {
+	p.idleness.mu.Lock()
+	r := p.idleness.now
+	p.idleness.mu.Unlock()
 	r.Busy = r.Busy || p.calls.waiting() || p.intake.waiting()
 	return r
 }
 
-// noteRest runs in the loop, after each burst.
-func (p *Partition) noteRest() {
-	p.rest.note(Rest{
+// noteIdleness runs in the loop, after each burst.
+func (p *Partition) noteIdleness() {
+	p.idleness.note(Idleness{
 		Busy: p.stopping || p.commits.inFlight || p.check.running || p.core.Busy(),
 		Seq:  p.commits.at.Seq, Timer: p.core.NextTimer(),
 	})
 }
 
-// Sleep ends the partition like Stop, until a timer or a request needs it. The root that
+// Hibernate ends the partition like Stop, until a timer or a request needs it. The root that
 // it leaves says when that is: wakeAt, in Unix nanoseconds, the next timer or at once if
 // something was begun after all; 0 if there is no timer. A last checkpoint is taken only if
 // recovery would have more than one record to replay. An error leaves open whether the
 // partition is released.
-func (p *Partition) Sleep(ctx context.Context) (wakeAt int64, err error) {
-	wakeAt, err = p.retire(ctx, false)
+func (p *Partition) Hibernate(ctx context.Context) (wakeAt int64, err error) {
+	wakeAt, err = p.stopGracefully(ctx, false)
 	if err == nil && p.err != nil {
 		err = p.err
 	}
 	return wakeAt, err
 }
 
-// retire stops a partition in good order. clean says that the next owner should have
+// stopGracefully stops a partition in good order. clean says that the next owner should have
 // nothing to replay.
-func (p *Partition) retire(ctx context.Context, clean bool) (wakeAt int64, err error) {
+func (p *Partition) stopGracefully(ctx context.Context, clean bool) (wakeAt int64, err error) {
 	p.Quiesce(stopPatience)
 	err = p.drained.Wait(ctx)
 	if err == nil && !p.done.Fired() {
