@@ -23,6 +23,10 @@ const (
 	askAgain = 100 * time.Millisecond
 	// recheckAfter is for how long the owner that is known is believed when it denies it.
 	recheckAfter = time.Second
+	// repeatFor is for how long a request may be sent again whose answer was lost: far less
+	// than owners remember request ids. A host that was suspended may find that more has
+	// passed than its monotonic clock, and so holdFor, knows of.
+	repeatFor = time.Minute
 )
 
 // Owners knows who owns which partition. *ownership.Manager is one. Its methods may be
@@ -86,7 +90,7 @@ func (r *Router) Ask(ctx context.Context, n int, q *transport.Request) (*transpo
 
 // askUntil asks whoever is the owner until one answers, or hold ends.
 func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request) (*transport.Response, error) {
-	began := r.cfg.Sched.Mono()
+	began, asked := r.cfg.Sched.Mono(), r.cfg.Sched.Now()
 	var last error
 	for {
 		o := r.cfg.Owners.Owner(n)
@@ -100,6 +104,7 @@ func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request
 		if !errors.Is(err, errNotServing) || last == nil {
 			last = err
 		}
+		lost := !errors.Is(last, errNotServing) // an answer, perhaps
 		if r.cfg.Sched.Mono()-began > recheckAfter {
 			began = r.cfg.Sched.Mono()
 			r.cfg.Owners.Recheck(n)
@@ -108,7 +113,7 @@ func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if hold.Err() != nil {
+		if hold.Err() != nil || lost && !reads(q) && r.cfg.Sched.Now().Sub(asked).Abs() > repeatFor {
 			o = r.cfg.Owners.Owner(n)
 			return nil, fmt.Errorf("%w: partition %d is %s: %s: %w", ErrUnavailable, n, o.State, o.Detail, last)
 		}
@@ -153,12 +158,15 @@ func (r *Router) moved(q *transport.Request, err error) bool {
 }
 
 // repeatable reports whether a request may be sent again though it may have been answered.
-func repeatable(q *transport.Request) bool {
+func repeatable(q *transport.Request) bool { return reads(q) || q.RequestId != "" }
+
+// reads reports whether a request does no harm however often it is answered.
+func reads(q *transport.Request) bool {
 	switch q.Op.(type) {
 	case *transport.Request_Get, *transport.Request_Wait, *transport.Request_History, *transport.Request_List, *transport.Request_PurgeSome:
 		return true
 	}
-	return q.RequestId != ""
+	return false
 }
 
 // forward sends a request to another host.
