@@ -138,7 +138,7 @@ func describe(p part) string {
 		word string
 	}{
 		{p.assigned, "assigned"}, {p.Released, "released"}, {p.given, "given"}, {p.served && p.Owner != "m", "served"},
-		{p.missed != 0, fmt.Sprintf("missed=%d", p.missed)}, {p.Epoch != 5, fmt.Sprintf("epoch=%d", p.Epoch)},
+		{p.missed != 0 && !p.Free, fmt.Sprintf("missed=%d", p.missed)}, {p.Epoch != 5, fmt.Sprintf("epoch=%d", p.Epoch)},
 		{p.State != p.usual(), "state=" + string(p.State)},
 	} {
 		if flag.set {
