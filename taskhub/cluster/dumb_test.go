@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-var views = flag.Int("cluster.views", 20_000, "how many random views to compare the plans of")
+var views = flag.Int("cluster.views", 20_000, "how many random views to plan for")
 
 // dumbPlan is Plan once more, from its comments instead of its code: everything is counted
 // anew and sorted, and nothing is left out early. Plan is what it says, or one of the two is
