@@ -3,7 +3,6 @@ package cluster
 import (
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +64,8 @@ func TestHeartbeatOfPartitions(t *testing.T) {
 		{"handed over to a third, who is not", "", "b", from(handedTo("c", 0, 5)), "c", "replan"},
 		{"handed over to a third, told again", "c 1s", "c", from(handedTo("c", 0, 5)), "c", ""},
 		{"handed over to a third, who has it under a later epoch", "c 1s", "c epoch=6", from(handedTo("c", 0, 5)), "c epoch=6", ""},
+		{"handed over to a third, told again: the count goes on", "c 1s", "c missed=2", from(handedTo("c", 0, 5)), "c missed=2", ""},
+		{"handed over to a third, and is served here: the log decides", "c 1s", "m", from(handedTo("c", 0, 6)), "m", ""},
 		{"handed over by this host, and now the successor serves it", "", "b given", from(owns(0, 6)), "b epoch=6", "moved [0]"},
 		{"handed over by this host, and the successor does not yet", "", "b given", from(), "b given missed=1", ""},
 		{"not listed: counted", "", "b, b, c", from(owns(1, 5)), "b missed=1, b, c", ""},
@@ -213,6 +214,7 @@ func TestRoot(t *testing.T) {
 		{"it was released under the epoch that is known", "b", Root{Epoch: 5}, "free by=m", ""},
 		{"it was handed over by this host, who was not heard of", "b given", Root{Epoch: 5}, "b given", ""},
 		{"it was handed over by this host, and released again", "b given", Root{Epoch: 6}, "free by=m epoch=6", ""},
+		{"it was released to hibernate, and then again, not to", "free by=b released", Root{Epoch: 6}, "free by=m epoch=6", ""},
 		{"it was released before what is known", "b epoch=6", Root{Epoch: 5}, "b epoch=6", ""},
 		{"this host owned it, as it seems", "unknown", Root{Epoch: 5, Owner: "m"}, "free by=m", ""},
 		{"this host serves it: nothing is new", "m", Root{Epoch: 9, Owner: "b", Live: true, Address: "b:1"}, "m", ""},
@@ -292,9 +294,9 @@ func TestObserved(t *testing.T) {
 }
 
 func TestEnded(t *testing.T) {
-	v := build(t, "", "b 7s, c 1s", "b state=waiting, c, m, b given, free 9s by=b")
+	v := build(t, "", "b 7s, c 1s", "b state=waiting, c, m, b given, free 9s by=b released")
 	v.Ended(clock, "b")
-	if got, want := describeAll(v), "free by=b, c, m, free by=b, free by=b"; got != want {
+	if got, want := describeAll(v), "free by=b, c, m, free by=b, free by=b released"; got != want {
 		t.Errorf("believes %q, want %q", got, want)
 	}
 	if len(v.hosts) != 1 || v.hosts[0].Session != "c" || v.hostsSince != clock {
@@ -338,86 +340,11 @@ func TestRecheck(t *testing.T) {
 	}
 }
 
-// What this host does itself, step by step.
-func TestOwn(t *testing.T) {
-	for _, test := range []struct {
-		name, me, parts string
-		do              func(v *View)
-		want            string
-	}{
-		{"it claims one", "", "free by=b assigned released", func(v *View) { v.Claiming(0) }, "m state=opening"},
-		{"and serves it", "", "m state=opening", func(v *View) { v.Serving(0, 6) }, "m epoch=6"},
-		{"it is tried again", "", "m", func(v *View) { v.Failed(0, Opening, "why") }, "m state=opening"},
-		{"it is corrupt", "", "m", func(v *View) { v.Failed(0, Parked, "why") }, "m state=parked"},
-		{"it is fenced", "", "m", func(v *View) { v.Fenced(0) }, "unknown"},
-		{"it hands it over", "", "m", func(v *View) { v.Moving(0) }, "m state=moving"},
-		{"and has", "", "m state=moving", func(v *View) { v.HandedOver(0, 6, peer("b")) }, "b given epoch=6"},
-		{"it drops one, and claims it again", "", "m", func(v *View) { v.Dropped(clock, 0, 6) }, "free by=m assigned epoch=6"},
-		{"the hub hibernates", "", "m, b, m state=opening", func(v *View) { v.Hibernate() }, "m state=asleep, b, m state=opening"},
-		{"its partition is released", "hibernates", "m", func(v *View) { v.Slept(clock, 0, 6, 0) }, "free by=m assigned released epoch=6 state=asleep"},
-		{"the session ends", "", "m, b", func(v *View) { v.Close(Stopped) }, "m state=stopped, b state=stopped"},
-		{"another one begins", "", "m epoch=6, b", func(v *View) { v.Forget() }, "unknown epoch=6, unknown"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			v := build(t, test.me, "b 1s", test.parts)
-			v.Drain()
-			test.do(v)
-			if got := describeAll(v); got != test.want {
-				t.Errorf("believes %q, want %q", got, test.want)
-			}
-			if list := v.Drain(); !slices.Contains(list, 0) || len(v.Drain()) != 0 {
-				t.Errorf("changed: %v", list)
-			}
-		})
-	}
-}
-
-func TestClaimingTellsWhoHasEnded(t *testing.T) {
-	v := build(t, "", "b 1s", "free by=b, free")
-	if a, b := v.Claiming(0), v.Claiming(1); a != "b" || b != "" {
-		t.Errorf("the sessions that have ended: %q, %q", a, b)
-	}
-}
-
-// A host hibernates, tells the others when its timers are due, and wakes.
-func TestHibernation(t *testing.T) {
-	const first, second = wall + int64(time.Hour), wall + int64(2*time.Hour)
-	v := build(t, "idle", "b 1s", "m, m, m")
-	v.Hibernate()
-	if !v.GivenUp(0) || v.IsDormant() {
-		t.Error("while partitions are released their end is a failure, or it hibernates already")
-	}
-	v.Slept(clock, 0, 5, second)
-	v.Slept(clock, 1, 5, first)
-	v.Slept(clock, 2, 5, 0)
-	v.Hibernated(true)
-	if at, ok := v.WakeAt(); !ok || at != first-int64(WakeAhead) || !v.IsDormant() {
-		t.Errorf("it wakes at %d (%t), want %d", at, ok, first-int64(WakeAhead))
-	}
-
-	b, to := v.TellDormant()
-	if want := []Released{{0, 5, second}, {1, 5, first}, {2, 5, 0}}; !slices.Equal(b.Released, want) || !slices.Equal(to, []string{"b:1"}) {
-		t.Errorf("it tells %v that it has released %v", to, b.Released)
-	}
-	if !b.Dormant || !b.Idle || b.Peer != peer("m") {
-		t.Errorf("it tells %+v", b)
-	}
-
-	v.Awake(clock + 1)
-	if v.IsDormant() || !v.Hosts(clock + 1)[0].Alive && v.hosts[0].firstSeen != clock+1 {
-		t.Error("it is not awake, or the others have no time to wake")
-	}
-	if v.Join(clock+1, peer("n"), lease); describePlan(v.Plan(clock+1)) != "claim 0 1 2" {
-		t.Errorf("then the plan is %q", describePlan(v.Plan(clock+1)))
-	}
-}
-
-func TestHibernationThatFails(t *testing.T) {
-	v := build(t, "idle", "", "m, m")
-	v.Hibernate()
-	v.Slept(clock, 0, 5, 0)
-	v.Hibernated(false)
-	if v.IsDormant() || describePlan(v.Plan(clock)) != "claim 0" {
-		t.Errorf("the plan is %q", describePlan(v.Plan(clock)))
+// The time of patience does not begin again when it is told once more that one is free.
+func TestFreeSince(t *testing.T) {
+	v := build(t, "", "b 1s", "free 9s by=b")
+	v.Root(clock, 0, Root{Epoch: 6})
+	if got := v.parts[0].freeSince; got != clock-9*time.Second {
+		t.Errorf("it is free for %v, want 9s", clock-got)
 	}
 }
