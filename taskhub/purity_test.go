@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,17 +14,44 @@ import (
 // What the simulation runs must come to the outside world through sched and storage
 // alone, or a seed would not replay it.
 func TestSimulatedPackagesAreDeterministic(t *testing.T) {
-	for _, dir := range []string{".", "core", "partition", "commitlog", "lease", "kv", "internal/planted", "internal/sim"} {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+	for _, dir := range []string{
+		".", "cluster", "ownership", "placement", "routing", "layout",
+		"core", "partition", "commitlog", "lease", "kv", "internal/planted", "internal/sim",
+	} {
+		for _, name := range sources(t, dir) {
+			checkFile(t, dir, name)
 		}
-		for _, name := range files {
-			if !strings.HasSuffix(name, "_test.go") && !strings.HasSuffix(name, ".pb.go") && !strings.HasSuffix(name, "_vtproto.pb.go") {
-				checkFile(t, dir, name)
+	}
+}
+
+// What a host believes and plans is computed from values alone. A package that is not listed
+// here does I/O, locks, starts something, or is not the standard library's.
+func TestClusterIsPure(t *testing.T) {
+	values := []string{"cmp", "errors", "fmt", "iter", "maps", "math", "slices", "sort", "strconv", "strings", "time"}
+	for _, name := range sources(t, "cluster") {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if path := strings.Trim(i.Path.Value, `"`); !slices.Contains(values, path) {
+				t.Errorf("%s imports %s: it is pure", name, path)
 			}
 		}
 	}
+}
+
+// sources are the Go files of a package that are neither tests nor generated.
+func sources(t *testing.T, dir string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	files = slices.DeleteFunc(files, func(name string) bool {
+		return strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, ".pb.go")
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %d files, %v", dir, len(files), err)
+	}
+	return files
 }
 
 // notHere are the functions of the standard library that wait, tell the time or start

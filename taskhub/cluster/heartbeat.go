@@ -69,12 +69,15 @@ func (v *View) Heartbeat(now, jitter time.Duration, b *Heartbeat) (c Changes) {
 		}
 	}
 	for _, o := range b.Owned {
-		if o.Partition < len(v.parts) {
+		if v.has(o.Partition) {
 			v.learnOwned(now, b.Peer, o, &c)
 		}
 	}
 	return c
 }
+
+// has reports whether the hub has a partition n: others may say any number.
+func (v *View) has(n int) bool { return 0 <= n && n < len(v.parts) }
 
 // learnOwned takes a host's word that it owns a partition, or has handed it over.
 func (v *View) learnOwned(now time.Duration, from Peer, o Owned, c *Changes) {
@@ -112,7 +115,7 @@ func (v *View) learnOwned(now time.Duration, from Peer, o Owned, c *Changes) {
 
 // learnReleased takes a host's word that it has released a partition to hibernate.
 func (v *View) learnReleased(now, jitter time.Duration, from string, r Released) {
-	if r.Partition >= len(v.parts) {
+	if !v.has(r.Partition) {
 		return
 	}
 	p := &v.parts[r.Partition]
