@@ -104,11 +104,12 @@ func (h *hubHost) reaches(t *testing.T, within time.Duration, states ...Partitio
 	t.Fatalf("after %v: %+v", within, info)
 }
 
-func asleep(t *testing.T, hosts []*metered) {
+// awaitDormant waits until the hosts hibernate.
+func awaitDormant(t *testing.T, hosts []*metered) {
 	t.Helper()
 	end := time.Now().Add(3 * time.Minute)
 	for _, h := range hosts {
-		for ; !h.Asleep(); time.Sleep(50 * time.Millisecond) {
+		for ; !h.Dormant(); time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("%s is awake: %+v", h.name, h.Info())
 			}
@@ -157,7 +158,7 @@ func TestIdleHubHibernates(t *testing.T) {
 				hosts, _ := company(t, b, n)
 				hosts[0].begin(t, "a")
 				hosts[0].wantDone(t, "a")
-				asleep(t, hosts)
+				awaitDormant(t, hosts)
 				for _, h := range hosts {
 					h.meter.since()
 				}
@@ -169,7 +170,7 @@ func TestIdleHubHibernates(t *testing.T) {
 						} else {
 							t.Logf("%s asks %d times in an hour", h.name, len(asked))
 						}
-						if !h.Asleep() {
+						if !h.Dormant() {
 							t.Errorf("%s is awake: %+v", h.name, h.Info())
 						}
 					}
@@ -185,7 +186,7 @@ func TestIdleHubHibernates(t *testing.T) {
 					h.reaches(t, 10*time.Second, cluster.Serving, cluster.Elsewhere)
 					h.wantDone(t, "a", "b")
 				}
-				asleep(t, hosts)
+				awaitDormant(t, hosts)
 				for _, h := range hosts {
 					t.Logf("%s asks %d times for a wake-up, a request and a minute awake", h.name, len(h.meter.since()))
 				}
@@ -233,7 +234,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 				if _, err := hosts[0].Start(t.Context(), StartRequest{Name: "Hello", ID: "late", StartAt: later}); err != nil {
 					t.Fatal(err)
 				}
-				asleep(t, hosts)
+				awaitDormant(t, hosts)
 				look, err := inspect.Open(t.Context(), inspect.Options{Name: "Test", Store: b})
 				if err != nil {
 					t.Fatal(err)
@@ -260,7 +261,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 				if late := ended.Completed.Sub(due); late > 2*time.Second || late < 0 {
 					t.Errorf("the timer fires %v late", late)
 				}
-				asleep(t, left)
+				awaitDormant(t, left)
 				time.Sleep(time.Until(later.Add(2 * time.Second)))
 				if i := rowOf(t, left[0], "late"); i == nil || i.Status == history.Pending {
 					t.Errorf("a start at a later time: %+v", i)
@@ -270,7 +271,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 	}
 }
 
-// timerOf waits for the timer of an instance that naps, and says when it is due.
+// timerOf waits for the timer of an instance that naps, and returns when it is due.
 func timerOf(t *testing.T, h *metered, id string) time.Time {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -291,7 +292,7 @@ func timerOf(t *testing.T, h *metered, id string) time.Time {
 // rowOf looks at an instance in a host that is awake; nil if it sleeps.
 func rowOf(t *testing.T, h *metered, id string) *Instance {
 	t.Helper()
-	if h.Asleep() {
+	if h.Dormant() {
 		return nil
 	}
 	i, err := h.Get(t.Context(), id, GetOptions{})
@@ -305,18 +306,18 @@ func rowOf(t *testing.T, h *metered, id string) *Instance {
 func TestOneBusyHostKeepsAllAwake(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		hosts, _ := company(t, b, 3)
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		for n := range 20 {
 			time.Sleep(30 * time.Second)
 			hosts[0].begin(t, fmt.Sprint("i", n))
 			time.Sleep(5 * time.Second)
 			for _, h := range hosts {
-				if h.Asleep() {
+				if h.Dormant() {
 					t.Errorf("%s sleeps", h.name)
 				}
 			}
 		}
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 	})
 }
 
@@ -324,16 +325,16 @@ func TestOneBusyHostKeepsAllAwake(t *testing.T) {
 func TestRequestsWhileFallingAsleep(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		hosts, _ := company(t, b, 2)
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		hosts[0].begin(t, "first")
 		began := time.Now()
-		dozed := false
-		for n := 0; n < 3000 && !dozed; n++ {
+		released := false
+		for n := 0; n < 3000 && !released; n++ {
 			time.Sleep(50 * time.Millisecond)
-			dozed = hibernates(hosts[0].Hub)
+			released = hibernates(hosts[0].Hub)
 		}
-		if !dozed || time.Since(began) < 30*time.Second {
-			t.Fatalf("falls asleep: %v after %v", dozed, time.Since(began))
+		if !released || time.Since(began) < 30*time.Second {
+			t.Fatalf("falls asleep: %v after %v", released, time.Since(began))
 		}
 		hosts[0].begin(t, "second")
 		hosts[1].wantDone(t, "first", "second")
@@ -348,7 +349,7 @@ func hibernates(h *Hub) bool {
 
 // Stop ends a hub that sleeps, and one that is about to.
 func TestStopOfASleepingHub(t *testing.T) {
-	for _, when := range []string{"asleep", "dozing"} {
+	for _, when := range []string{"dormant", "being released"} {
 		t.Run(when, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bucket) {
 				h := host(t, b, partitions(4), newSwitchboard().at("a"), func(o *Options) {
@@ -356,7 +357,7 @@ func TestStopOfASleepingHub(t *testing.T) {
 				})
 				for i := 0; ; i++ {
 					time.Sleep(100 * time.Millisecond)
-					if hibernates(h.Hub) && h.Asleep() == (when == "asleep") {
+					if hibernates(h.Hub) && h.Dormant() == (when == "dormant") {
 						break
 					}
 					if i > 3000 {

@@ -208,18 +208,18 @@ func TestWorkThatWaitsGoesToTheHostThatComesWithItsFunction(t *testing.T) {
 
 func TestWorkSpillsOverWhenTheOwnerIsFull(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
-		here, there := newCrew(theHello, theSay), newCrew(theHello, theSay)
-		here.slots, here.held = 1, make(chan struct{})
-		hosts, _ := teamOf(t, b, here, there)
+		owner, other := newCrew(theHello, theSay), newCrew(theHello, theSay)
+		owner.slots, owner.held = 1, make(chan struct{})
+		hosts, _ := teamOf(t, b, owner, other)
 		ids := names("i", 3)
 		for _, id := range ids {
 			hosts[0].begin(t, id)
 		}
-		there.waitBegun(t, 6)
-		if calls, _ := here.calls(); len(calls) != 1 {
+		other.waitBegun(t, 6)
+		if calls, _ := owner.calls(); len(calls) != 1 {
 			t.Errorf("%d activities on the owner's host, which has one slot", len(calls))
 		}
-		close(here.held)
+		close(owner.held)
 		hosts[0].wantDone(t, ids...)
 	})
 }
@@ -294,7 +294,7 @@ func TestMovesLeaveRunningActivitiesAlone(t *testing.T) {
 					t.Errorf("%d activities were begun, want 3", n)
 				}
 				for n, h := range hosts {
-					left := h.places.Answer(&transport.Request{Op: &transport.Request_Roll{Roll: &transport.Roll{Epoch: 1 << 20}}})
+					left := h.places.Answer(&transport.Request{Op: &transport.Request_InFlight{InFlight: &transport.InFlight{Epoch: 1 << 20}}})
 					if len(left.Tasks) > 0 {
 						t.Errorf("host %d still runs, or keeps, %v", n, left.Tasks)
 					}
@@ -314,7 +314,7 @@ func TestLateAnswersAreDroppedAndCounted(t *testing.T) {
 		hosts[0].begin(t, "i")
 		first := dies.waitBegun(t, 1)[0]
 		board.cut("host1")
-		hosts[1].crash() // its lease ends, and it greets nobody any more
+		hosts[1].crash() // its lease ends, and it sends no heartbeats any more
 		other.mu.Lock()
 		other.has = []work.Function{theSay}
 		other.mu.Unlock()
@@ -369,7 +369,7 @@ func TestLostAndRepeatedMessages(t *testing.T) {
 				l.lose = func(p *transport.Post) bool {
 					kind := fmt.Sprintf("%T", p.What)
 					switch p.What.(type) {
-					case *transport.Post_Work, *transport.Post_Done, *transport.Post_Taken:
+					case *transport.Post_Work, *transport.Post_Results, *transport.Post_ResultsAck:
 					default:
 						return false
 					}

@@ -19,7 +19,7 @@ func Plant(b Bug) (uproot func()) {
 var names = [...]string{
 	"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
 	"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
-	"StartsSleep", "NoWakeAt", "RollIgnored", "AckBeforeCommit", "HeldForGood", "ReadsWhileReleasing", "BelieveDamage",
+	"StartsSleep", "NoWakeAt", "InFlightIgnored", "AckBeforeCommit", "HeldForGood", "ReadsWhileReleasing", "BelieveDamage",
 }
 
 // All lists the bugs.
