@@ -6,7 +6,7 @@ import "sync/atomic"
 
 var present atomic.Int32
 
-// Is says whether the bug is planted.
+// Is reports whether the bug is planted.
 func Is(b Bug) bool { return Bug(present.Load()) == b }
 
 // Plant turns one bug on, in the whole process, until uproot is called.
