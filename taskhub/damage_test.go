@@ -271,7 +271,7 @@ func TestDamagedRootOfASleepingHub(t *testing.T) {
 		h := host(t, b, partitions(2))
 		h.begin(t, "a")
 		h.wantDone(t, "a")
-		for !h.Asleep() {
+		for !h.Dormant() {
 			time.Sleep(10 * time.Second)
 		}
 		b.overwrite(t, layout.PartitionPrefix(0)+"root", flip(0.5))

@@ -36,14 +36,14 @@ func TestSleepersLookIntoTheBucket(t *testing.T) {
 					}
 				}
 				far, _ := company(t, b, 1, with)
-				asleep(t, far)
+				awaitDormant(t, far)
 				near, board := company(t, b, 1, with)
 				began := time.Now()
 				at := began.Add(2*time.Hour + 7*time.Minute)
 				if _, err := near[0].Start(t.Context(), StartRequest{Name: "Hello", ID: "later", StartAt: at}); err != nil {
 					t.Fatal(err)
 				}
-				asleep(t, near)
+				awaitDormant(t, near)
 				defer lines[1].SetOutage(false) // for its end
 				near[0].crash()
 				lines[1].SetOutage(true)
@@ -52,8 +52,8 @@ func TestSleepersLookIntoTheBucket(t *testing.T) {
 				tables[0].since()
 				far[0].meter.since()
 				time.Sleep(time.Until(at.Add(-time.Minute)))
-				if asked := append(far[0].meter.since(), tables[0].since()...); len(asked) > 8 || !far[0].Asleep() {
-					t.Errorf("in an hour of sleep (%v) it asks: %v", far[0].Asleep(), asked)
+				if asked := append(far[0].meter.since(), tables[0].since()...); len(asked) > 8 || !far[0].Dormant() {
+					t.Errorf("in an hour of sleep (%v) it asks: %v", far[0].Dormant(), asked)
 				}
 				time.Sleep(time.Until(at.Add(3 * time.Second)))
 				if i := rowOf(t, far[0], "later"); i == nil || i.Status != history.Completed {
@@ -68,7 +68,7 @@ func TestSleepersLookIntoTheBucket(t *testing.T) {
 func TestSleepersNoticeAnOwner(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		far, _ := company(t, b, 1)
-		asleep(t, far)
+		awaitDormant(t, far)
 		near, board := company(t, b, 1, never)
 		near[0].begin(t, "a")
 		near[0].wantDone(t, "a")
@@ -86,7 +86,7 @@ func TestSleepersNoticeAnOwner(t *testing.T) {
 func TestForwardedRequestsWake(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		hosts, _ := company(t, b, 2)
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		r := peers{hosts[0].Hub}.Call(t.Context(), &transport.Request{
 			Hub: hosts[0].id, Op: &transport.Request_Get{Get: &transport.Get{Instance: "a"}},
 		})
@@ -103,7 +103,7 @@ func TestForwardedRequestsWake(t *testing.T) {
 func TestReconsiderWakes(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		hosts, _ := company(t, b, 1)
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		hosts[0].Reconsider()
 		hosts[0].reaches(t, 5*time.Second, cluster.Serving)
 	})
@@ -160,7 +160,7 @@ func TestSessionLostWhileFallingAsleep(t *testing.T) {
 		})
 		first := hub.Session()
 		hub.begin(t, "a")
-		asleep(t, []*metered{{hubHost: hub, name: "a"}})
+		awaitDormant(t, []*metered{{hubHost: hub, name: "a"}})
 		if !e.done || hub.Session() == first {
 			t.Errorf("the session was not lost: %v, %s", e.done, hub.Session())
 		}
@@ -176,12 +176,12 @@ func TestOutageDuringSleep(t *testing.T) {
 		if _, err := hosts[0].Start(t.Context(), StartRequest{Name: "Hello", ID: "a", StartAt: at}); err != nil {
 			t.Fatal(err)
 		}
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		for _, h := range hosts {
 			h.net.SetOutage(true)
 		}
 		time.Sleep(50 * time.Minute)
-		if slices.ContainsFunc(hosts, func(h *metered) bool { return !h.Asleep() }) {
+		if slices.ContainsFunc(hosts, func(h *metered) bool { return !h.Dormant() }) {
 			t.Error("an outage wakes the hub")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

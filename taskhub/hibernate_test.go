@@ -3,10 +3,8 @@ package taskhub
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,103 +16,6 @@ import (
 	"github.com/durafunc/durafunc/taskhub/layout"
 	"github.com/durafunc/durafunc/taskhub/storage"
 )
-
-// meter counts what one host asks of the bucket.
-type meter struct {
-	storage.Store
-	mu    sync.Mutex
-	asked []string
-}
-
-func (m *meter) note(what, key string) {
-	m.mu.Lock()
-	m.asked = append(m.asked, what+" "+key)
-	m.mu.Unlock()
-}
-
-// since forgets what was asked so far and returns it.
-func (m *meter) since() []string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	asked := m.asked
-	m.asked = nil
-	return asked
-}
-
-func (m *meter) Get(ctx context.Context, key string) ([]byte, storage.Tag, error) {
-	m.note("get", key)
-	return m.Store.Get(ctx, key)
-}
-
-func (m *meter) Create(ctx context.Context, key string, body []byte) (storage.Tag, error) {
-	m.note("create", key)
-	return m.Store.Create(ctx, key, body)
-}
-
-func (m *meter) Replace(ctx context.Context, key string, old storage.Tag, body []byte) (storage.Tag, error) {
-	m.note("replace", key)
-	return m.Store.Replace(ctx, key, old, body)
-}
-
-func (m *meter) Delete(ctx context.Context, key string) error {
-	m.note("delete", key)
-	return m.Store.Delete(ctx, key)
-}
-
-func (m *meter) List(ctx context.Context, prefix, after string) iter.Seq2[storage.Entry, error] {
-	m.note("list", prefix)
-	return m.Store.List(ctx, prefix, after)
-}
-
-// metered is a host whose requests are counted.
-type metered struct {
-	*hubHost
-	meter *meter
-	name  string
-}
-
-// company opens n hosts of a hub of four partitions.
-func company(t *testing.T, b *bucket, n int, change ...func(*Options)) (hosts []*metered, board *switchboard) {
-	t.Helper()
-	board = newSwitchboard()
-	for k := range n {
-		m := &metered{name: fmt.Sprint("host", k)}
-		count := func(o *Options) {
-			m.meter = &meter{Store: o.Store}
-			o.Store = m.meter
-		}
-		m.hubHost = host(t, b, append([]func(*Options){partitions(4), board.at(m.name), count}, change...)...)
-		hosts = append(hosts, m)
-	}
-	return hosts, board
-}
-
-func never(o *Options) { o.HibernateAfter = -1 }
-
-// reaches waits until all partitions of a host are in one of the states.
-func (h *hubHost) reaches(t *testing.T, within time.Duration, states ...PartitionState) {
-	t.Helper()
-	var info []PartitionInfo
-	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		info = h.Info()
-		if !slices.ContainsFunc(info, func(p PartitionInfo) bool { return !slices.Contains(states, p.State) }) {
-			return
-		}
-	}
-	t.Fatalf("after %v: %+v", within, info)
-}
-
-func asleep(t *testing.T, hosts []*metered) {
-	t.Helper()
-	end := time.Now().Add(3 * time.Minute)
-	for _, h := range hosts {
-		for ; !h.Asleep(); time.Sleep(50 * time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("%s is awake: %+v", h.name, h.Info())
-			}
-		}
-	}
-}
 
 // A host that has nothing to do renews its session and asks for nothing else.
 func TestIdleHostsOnlyRenew(t *testing.T) {
@@ -157,7 +58,7 @@ func TestIdleHubHibernates(t *testing.T) {
 				hosts, _ := company(t, b, n)
 				hosts[0].begin(t, "a")
 				hosts[0].wantDone(t, "a")
-				asleep(t, hosts)
+				awaitDormant(t, hosts)
 				for _, h := range hosts {
 					h.meter.since()
 				}
@@ -169,7 +70,7 @@ func TestIdleHubHibernates(t *testing.T) {
 						} else {
 							t.Logf("%s asks %d times in an hour", h.name, len(asked))
 						}
-						if !h.Asleep() {
+						if !h.Dormant() {
 							t.Errorf("%s is awake: %+v", h.name, h.Info())
 						}
 					}
@@ -185,7 +86,7 @@ func TestIdleHubHibernates(t *testing.T) {
 					h.reaches(t, 10*time.Second, cluster.Serving, cluster.Elsewhere)
 					h.wantDone(t, "a", "b")
 				}
-				asleep(t, hosts)
+				awaitDormant(t, hosts)
 				for _, h := range hosts {
 					t.Logf("%s asks %d times for a wake-up, a request and a minute awake", h.name, len(h.meter.since()))
 				}
@@ -233,7 +134,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 				if _, err := hosts[0].Start(t.Context(), StartRequest{Name: "Hello", ID: "late", StartAt: later}); err != nil {
 					t.Fatal(err)
 				}
-				asleep(t, hosts)
+				awaitDormant(t, hosts)
 				look, err := inspect.Open(t.Context(), inspect.Options{Name: "Test", Store: b})
 				if err != nil {
 					t.Fatal(err)
@@ -260,7 +161,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 				if late := ended.Completed.Sub(due); late > 2*time.Second || late < 0 {
 					t.Errorf("the timer fires %v late", late)
 				}
-				asleep(t, left)
+				awaitDormant(t, left)
 				time.Sleep(time.Until(later.Add(2 * time.Second)))
 				if i := rowOf(t, left[0], "late"); i == nil || i.Status == history.Pending {
 					t.Errorf("a start at a later time: %+v", i)
@@ -270,7 +171,7 @@ func TestTimersWakeTheHub(t *testing.T) {
 	}
 }
 
-// timerOf waits for the timer of an instance that naps, and says when it is due.
+// timerOf waits for the timer of an instance that naps, and returns when it is due.
 func timerOf(t *testing.T, h *metered, id string) time.Time {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
@@ -291,7 +192,7 @@ func timerOf(t *testing.T, h *metered, id string) time.Time {
 // rowOf looks at an instance in a host that is awake; nil if it sleeps.
 func rowOf(t *testing.T, h *metered, id string) *Instance {
 	t.Helper()
-	if h.Asleep() {
+	if h.Dormant() {
 		return nil
 	}
 	i, err := h.Get(t.Context(), id, GetOptions{})
@@ -305,18 +206,18 @@ func rowOf(t *testing.T, h *metered, id string) *Instance {
 func TestOneBusyHostKeepsAllAwake(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		hosts, _ := company(t, b, 3)
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		for n := range 20 {
 			time.Sleep(30 * time.Second)
 			hosts[0].begin(t, fmt.Sprint("i", n))
 			time.Sleep(5 * time.Second)
 			for _, h := range hosts {
-				if h.Asleep() {
+				if h.Dormant() {
 					t.Errorf("%s sleeps", h.name)
 				}
 			}
 		}
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 	})
 }
 
@@ -324,16 +225,16 @@ func TestOneBusyHostKeepsAllAwake(t *testing.T) {
 func TestRequestsWhileFallingAsleep(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bucket) {
 		hosts, _ := company(t, b, 2)
-		asleep(t, hosts)
+		awaitDormant(t, hosts)
 		hosts[0].begin(t, "first")
 		began := time.Now()
-		dozed := false
-		for n := 0; n < 3000 && !dozed; n++ {
+		released := false
+		for n := 0; n < 3000 && !released; n++ {
 			time.Sleep(50 * time.Millisecond)
-			dozed = hibernates(hosts[0].Hub)
+			released = hibernates(hosts[0].Hub)
 		}
-		if !dozed || time.Since(began) < 30*time.Second {
-			t.Fatalf("falls asleep: %v after %v", dozed, time.Since(began))
+		if !released || time.Since(began) < 30*time.Second {
+			t.Fatalf("falls asleep: %v after %v", released, time.Since(began))
 		}
 		hosts[0].begin(t, "second")
 		hosts[1].wantDone(t, "first", "second")
@@ -348,7 +249,7 @@ func hibernates(h *Hub) bool {
 
 // Stop ends a hub that sleeps, and one that is about to.
 func TestStopOfASleepingHub(t *testing.T) {
-	for _, when := range []string{"asleep", "dozing"} {
+	for _, when := range []string{"dormant", "being released"} {
 		t.Run(when, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bucket) {
 				h := host(t, b, partitions(4), newSwitchboard().at("a"), func(o *Options) {
@@ -356,7 +257,7 @@ func TestStopOfASleepingHub(t *testing.T) {
 				})
 				for i := 0; ; i++ {
 					time.Sleep(100 * time.Millisecond)
-					if hibernates(h.Hub) && h.Asleep() == (when == "asleep") {
+					if hibernates(h.Hub) && h.Dormant() == (when == "dormant") {
 						break
 					}
 					if i > 3000 {

@@ -133,7 +133,7 @@ func (h *Hub) join() {
 		Hub: h.id, Partitions: h.ranges.Len(), About: o.About, Dead: o.Dead, Sessions: h.sessions(),
 		Lease: lease.Config{Register: h.register(), Sched: o.Sched, Prefix: layout.SessionPrefix, Lease: o.Lease},
 		Sched: o.Sched, Network: h.net, HibernateAfter: o.HibernateAfter, Bucket: h.bucket, Open: h.openPartition,
-		Offer:    func(hello *transport.Hello) { h.places.Offer(hello) },
+		Offer:    func(m *transport.Heartbeat) { h.places.Offer(m) },
 		Requests: func() (begun, ended uint64) { return h.router.Requests() },
 		Log:      o.Log,
 	})

@@ -6,7 +6,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
-// PartitionState says what this host does with a partition.
+// PartitionState is what this host does with a partition.
 type PartitionState = cluster.State
 
 // The states that users of a hub ask for.
@@ -30,7 +30,7 @@ type PartitionInfo struct {
 	Detail    string // what it waits for, or the corrupt object
 }
 
-// Info says what this host does with each partition.
+// Info lists what this host does with each partition.
 func (h *Hub) Info() []PartitionInfo {
 	info := make([]PartitionInfo, h.ranges.Len())
 	for n := range info {
@@ -52,8 +52,8 @@ func (h *Hub) Session() string { return h.owners.Session() }
 // Address is where the other hosts of the hub reach this one; "" without a network.
 func (h *Hub) Address() string { return h.opts.About.Address }
 
-// Asleep reports whether the hub hibernates as far as this host knows. It wakes by itself.
-func (h *Hub) Asleep() bool { return h.owners.Dormant() }
+// Dormant reports whether the hub hibernates as far as this host knows. It wakes by itself.
+func (h *Hub) Dormant() bool { return h.owners.Dormant() }
 
 // Elsewhere lists the functions that the other hosts of the hub have, as far as they are
 // alive or hibernate, each once, sorted by kind and name.

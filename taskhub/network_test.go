@@ -109,7 +109,7 @@ func (w wire) Call(ctx context.Context, r *transport.Request) (*transport.Respon
 func (w wire) Post(p *transport.Post) {
 	to := w.from.board.find(w.to)
 	if to == nil {
-		w.from.handler.Lost(w.to)
+		w.from.handler.Disconnected(w.to)
 		return
 	}
 	select {

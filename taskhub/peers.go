@@ -18,7 +18,7 @@ func (p peers) Call(ctx context.Context, r *transport.Request) *transport.Respon
 		return &transport.Response{Code: transport.Code_INVALID_ARGUMENT, Text: "this host is of another task hub"}
 	case r.GetMove() != nil:
 		return p.h.owners.Grant(ctx, r.GetMove())
-	case r.GetCheck() != nil, r.GetRoll() != nil:
+	case r.GetPoll() != nil, r.GetInFlight() != nil:
 		return p.h.places.Answer(r)
 	}
 	return p.h.router.Answer(ctx, r)
@@ -31,24 +31,24 @@ func (p peers) Post(post *transport.Post) {
 		return
 	}
 	switch w := post.What.(type) {
-	case *transport.Post_Hello:
-		changed := h.places.Heartbeat(w.Hello)
-		h.owners.Heartbeat(w.Hello)
+	case *transport.Post_Heartbeat:
+		changed := h.places.Heartbeat(w.Heartbeat)
+		h.owners.Heartbeat(w.Heartbeat)
 		if changed {
 			h.places.Rebalance()
 		}
 	case *transport.Post_Messages:
 		h.router.Messages(w.Messages)
-	case *transport.Post_Receipt:
-		h.router.Receipt(w.Receipt)
+	case *transport.Post_MessagesAck:
+		h.router.MessagesAck(w.MessagesAck)
 	case *transport.Post_Work:
 		h.places.Work(w.Work)
-	case *transport.Post_Done:
-		h.places.Done(w.Done)
-	case *transport.Post_Taken:
-		h.places.Taken(w.Taken)
+	case *transport.Post_Results:
+		h.places.Results(w.Results)
+	case *transport.Post_ResultsAck:
+		h.places.ResultsAck(w.ResultsAck)
 	}
 }
 
-// Lost implements transport.Handler.
-func (p peers) Lost(address string) { p.h.owners.Disconnected(address) }
+// Disconnected implements transport.Handler.
+func (p peers) Disconnected(address string) { p.h.owners.Disconnected(address) }

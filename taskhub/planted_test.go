@@ -38,7 +38,7 @@ var likely = map[planted.Bug]func(*rand.Rand) *sim.Plan{
 	planted.NoGrace:             sim.Zombies,
 	planted.StartsSleep:         sim.Idle,
 	planted.NoWakeAt:            sim.Idle,
-	planted.RollIgnored:         sim.Moves,
+	planted.InFlightIgnored:     sim.Moves,
 	planted.AckBeforeCommit:     slowMoves,
 	planted.ReadsWhileReleasing: sim.Releases,
 }

@@ -43,7 +43,7 @@ func (v *View) Root(now time.Duration, n int, r Root) (c Changes) {
 }
 
 // RootWhileDormant takes what the root of partition n says, while this host hibernates.
-// owned reports that somebody owns it, who needs to be watched.
+// owned reports whether somebody owns it, who needs to be watched.
 func (v *View) RootWhileDormant(now, jitter time.Duration, n int, r Root) (owned bool) {
 	p := &v.parts[n]
 	if r.Owner != "" {
@@ -59,7 +59,7 @@ func (v *View) RootWhileDormant(now, jitter time.Duration, n int, r Root) (owned
 }
 
 // Observed takes what an observer found in the session of a silent owner: where its host is
-// reached, unless it has ended, or the problem of reading it. told reports that this is new.
+// reached, unless it has ended, or the problem of reading it. told reports whether this is new.
 func (v *View) Observed(now time.Duration, owner Peer, problem string) (told bool, c Changes) {
 	detail := waitsFor(owner.Session)
 	if problem != "" {

@@ -9,8 +9,8 @@ const (
 	// soon is how many times HibernateAfter no timer may be due: to hibernate and to wake
 	// costs as many requests as five minutes of renewals.
 	soon = 5
-	// quietLooks is how often the plan is made in the time after which a hub hibernates.
-	quietLooks = 6
+	// plansUntilIdle is how often the plan is made in the time after which a hub hibernates.
+	plansUntilIdle = 6
 	// WakeAhead is how long before a timer the host that had its partition wakes; another
 	// one waits up to as long, so that mostly one of them claims.
 	WakeAhead = time.Second
@@ -24,12 +24,12 @@ type Activity struct {
 	// Requests is how many were begun; Answering: one of them is under way.
 	Requests  uint64
 	Answering bool
-	// Served has an entry for each partition of the hub; those that are not served here do
-	// not count.
+	// Served has an entry for each partition of the hub; those that this host does not serve
+	// do not count.
 	Served []Idleness
 }
 
-// Idleness is what a partition that is served here does.
+// Idleness is what a partition that this host serves does.
 type Idleness struct {
 	Serving bool   // it serves, as the partition itself knows
 	Seq     uint64 // of its last log record
@@ -40,7 +40,7 @@ type Idleness struct {
 // quiet is since when nothing has happened.
 type quiet struct {
 	requests uint64
-	seqs     []uint64 // log records of the partitions served here
+	seqs     []uint64 // log records of the partitions that this host serves
 	since    time.Duration
 }
 
@@ -69,7 +69,7 @@ func (v *View) noteActivity(now time.Duration, wall int64, a Activity) {
 	v.idle = calm && v.cfg.HibernateAfter > 0 && now-v.quiet.since >= v.cfg.HibernateAfter
 }
 
-// Hibernate notes that the partitions that are served here are being released.
+// Hibernate notes that the partitions that this host serves are being released.
 func (v *View) Hibernate() {
 	v.hibernating = true
 	for n := range v.parts {
@@ -79,9 +79,9 @@ func (v *View) Hibernate() {
 	}
 }
 
-// Slept notes that partition n was released to hibernate. wakeAt is the moment of its next
+// Released notes that partition n was released to hibernate. wakeAt is the moment of its next
 // timer (Unix nanoseconds; 0: none).
-func (v *View) Slept(now time.Duration, n int, epoch uint64, wakeAt int64) {
+func (v *View) Released(now time.Duration, n int, epoch uint64, wakeAt int64) {
 	v.Dropped(now, n, epoch)
 	v.setReleased(n, wakeAt, 0)
 }

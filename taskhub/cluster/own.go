@@ -4,7 +4,7 @@ import "time"
 
 // What this host does with partitions.
 
-// Forget lets every partition be nobody's that is known, until its root is read.
+// Forget forgets who owns which partition, until the roots are read.
 func (v *View) Forget() {
 	for n := range v.parts {
 		v.parts[n] = part{Partition: Partition{Epoch: v.parts[n].Epoch}, freeSince: v.parts[n].freeSince}
@@ -12,7 +12,7 @@ func (v *View) Forget() {
 	}
 }
 
-// Close notes that no partition is served here any more, and why: Opening when there will
+// Close notes that this host serves no partition any more, and why: Opening when there will
 // be another session, Dormant or Stopped.
 func (v *View) Close(s State) {
 	for n := range v.parts {
@@ -94,8 +94,8 @@ func (v *View) Meet(now time.Duration, p Peer) (c Changes) {
 	return c
 }
 
-// Successors says, for every partition that is served here, to whom it goes when this host
-// leaves: each to the host that has the fewest then. Without another host, and for
+// Successors lists, for every partition that this host serves, to whom it goes when this
+// host leaves: each to the host that has the fewest then. Without another host, and for
 // partitions that are not served or move already, a Peer is zero.
 func (v *View) Successors(now time.Duration) []Peer {
 	to := make([]Peer, len(v.parts))

@@ -11,9 +11,9 @@ const (
 	Elsewhere State = "elsewhere" // another host serves it
 	Waiting   State = "waiting"   // its owner is silent; it is taken over when the lease has run out
 	Serving   State = "serving"
-	Moving    State = "moving" // being handed over to another host
-	Parked    State = "parked" // an object of it is corrupt; it needs a person
-	Dormant   State = "asleep" // the hub hibernates until somebody or a timer wants something
+	Moving    State = "moving"  // being handed over to another host
+	Parked    State = "parked"  // an object of it is corrupt; it needs a person
+	Dormant   State = "dormant" // the hub hibernates until somebody or a timer wants something
 	Stopped   State = "stopped"
 )
 

@@ -63,7 +63,7 @@ func (v *View) forgetStale(now time.Duration) {
 	})
 }
 
-// Plan says what is to be done, by what is believed since the last Tick. It changes nothing.
+// Plan is what is to be done, by what is believed since the last Tick. It changes nothing.
 func (v *View) Plan(now time.Duration) Plan {
 	p := Plan{Next: v.next(), Hibernate: v.allIdle(now)}
 	for n := range v.parts {
@@ -151,7 +151,7 @@ func (v *View) ask(now time.Duration) (from Peer, owned int) {
 func (v *View) next() time.Duration {
 	wait := time.Hour
 	if after := v.cfg.HibernateAfter; after > 0 {
-		wait = max(after/quietLooks, time.Millisecond)
+		wait = max(after/plansUntilIdle, time.Millisecond)
 	}
 	if len(v.hosts) > 0 || slices.ContainsFunc(v.parts, func(p part) bool { return !p.mine(v.self.Session) }) {
 		wait = min(wait, v.HeartbeatEvery())

@@ -48,7 +48,7 @@ func Open(ctx context.Context, opts Options) (*Inspector, error) {
 	return i, nil
 }
 
-// Status is what the bucket says of a hub at a glance.
+// Status is what the bucket says of a hub.
 type Status struct {
 	Name       string              `json:"name"`
 	ID         string              `json:"id"`

@@ -3,7 +3,7 @@
 // over, and lets the hub hibernate when it has nothing to do.
 //
 // Locks: Manager.mu guards the View and the slots. No call leaves the package under it, but
-// for logging, signals and reading how a partition rests. Owner takes no lock.
+// for logging, signals and reading how idle a partition is. Owner takes no lock.
 //
 // It may import cluster, layout, partition, lease, storage, sched and transport.
 package ownership

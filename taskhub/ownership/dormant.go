@@ -12,24 +12,24 @@ import (
 )
 
 const (
-	// pollEvery is how often a host that hibernates looks into the bucket whether others,
-	// who cannot reach it, were awake meanwhile. A look that costs more requests than one
-	// lets the next wait longer: at most seven an hour.
+	// pollEvery is how often a host that hibernates polls the bucket: others, who cannot
+	// reach it, may have been awake meanwhile. A poll that costs more requests than one lets
+	// the next wait longer: at most seven an hour.
 	pollEvery    = 10 * time.Minute
 	maxPollCosts = 6
 	// settleFor is how many heartbeats' time the other hosts have to hibernate as well.
 	settleFor = 3
-	// pollAgain is when a look that failed is repeated.
+	// pollAgain is when a poll that failed is repeated.
 	pollAgain   = time.Minute
 	pollTimeout = 30 * time.Second
 )
 
-// poller looks into the bucket of a hub that hibernates.
+// poller polls the bucket of a hub that hibernates.
 type poller struct {
 	m    *Manager
-	seen map[string]storage.Entry // sessions, as of the last look
+	seen map[string]storage.Entry // sessions, as of the last poll
 	turn int                      // of the roots, where sessions cannot be listed
-	next time.Duration            // Mono of the next look
+	next time.Duration            // Mono of the next poll
 }
 
 // awaitWake returns when the hub is wanted: by a request, another host, a timer, the bucket,
@@ -46,23 +46,23 @@ func (m *Manager) awaitWake() {
 		if wanted || timer && left <= 0 {
 			break
 		}
-		look := p.next - m.cfg.Sched.Mono()
-		if look <= 0 {
+		pause := p.next - m.cfg.Sched.Mono()
+		if pause <= 0 {
 			if p.poll() {
 				break
 			}
 			continue
 		}
 		if timer {
-			look = min(look, left)
+			pause = min(pause, left)
 		}
-		wait, done := m.cfg.Sched.WithTimeout(m.ctx, look)
+		wait, done := m.cfg.Sched.WithTimeout(m.ctx, pause)
 		_ = again.Wait(wait)
 		done()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.over = nil
+	m.released = nil
 	m.view.Awake(m.cfg.Sched.Mono())
 	if !m.Stopping() {
 		m.cfg.Log.Info("the hub wakes", "asked", m.wanted)
@@ -102,15 +102,15 @@ func (m *Manager) partition(n int) cluster.Partition {
 	return m.view.Partition(n)
 }
 
-// sessionsChanged reports whether another host took part in the hub since the last look. A
-// register that cannot be listed is looked at by one root after another.
+// sessionsChanged reports whether another host took part in the hub since the last poll. In a
+// register that cannot be listed it reads one root instead, each in its turn.
 func (p *poller) sessionsChanged(ctx context.Context, requests *int) (bool, error) {
 	m := p.m
 	if m.cfg.Sessions == nil {
 		n := p.turn % m.cfg.Partitions
 		before := m.partition(n)
 		if p.turn++; p.turn == 1 || !before.Released {
-			return false, nil // the first look; those that are not known are read anyhow
+			return false, nil // the first poll; those that are not known are read anyhow
 		}
 		*requests++
 		_, err := p.readRoot(ctx, n)
@@ -139,7 +139,7 @@ func (p *poller) readRoot(ctx context.Context, n int) (owned bool, err error) {
 	root, _, err := m.cfg.Bucket(n).ReadRoot(ctx)
 	var corrupt *partition.CorruptError
 	if errors.As(err, &corrupt) {
-		return true, nil // awake the hub parks it and names it, and looks after the others
+		return true, nil // awake the hub parks it and names it, and serves the others
 	}
 	if err != nil || root == nil {
 		return root == nil && err == nil, err

@@ -44,10 +44,10 @@ func (m *Manager) Grant(ctx context.Context, r *transport.Move) *transport.Respo
 	return &transport.Response{Moved: uint32(n)}
 }
 
-// HandOver moves partition n to another host, in order: a checkpoint while it still serves, then no more
-// intake, the last commit, a small checkpoint, the root released; and its successor is told.
-// Requests that come meanwhile wait, here or at the host that forwards them. An error means
-// that the partition is opened here again.
+// HandOver moves partition n to another host, in order: a checkpoint while it still serves,
+// then no more intake, the last commit, a small checkpoint, the root released; and its
+// successor is told. Requests that come meanwhile wait, on this host or on the one that
+// forwards them. An error means that this host opens the partition again.
 func (m *Manager) HandOver(ctx context.Context, n int, to cluster.Peer) error {
 	m.mu.Lock()
 	s := m.slots[n]
@@ -141,14 +141,14 @@ func (m *Manager) Quiesce() {
 func (m *Manager) Stop(ctx context.Context) error {
 	m.mu.Lock()
 	again := m.stopping.Swap(true)
-	session, over := m.session, m.over
+	session, released := m.session, m.released
 	m.mu.Unlock()
 	if again {
 		return m.ended.Wait(ctx)
 	}
-	if over != nil {
+	if released != nil {
 		m.Replan()
-		_ = over.Wait(ctx) // the partitions are being released already
+		_ = released.Wait(ctx) // the partitions are being released already
 	}
 	err := m.handAllOver(ctx)
 	if err == nil {

@@ -20,12 +20,12 @@ func (m *Manager) sendHeartbeat() {
 	if !session.Alive() {
 		return
 	}
-	hello := toHello(b)
-	m.cfg.Offer(hello)
-	m.post(hello, to)
+	w := toWire(b)
+	m.cfg.Offer(w)
+	m.post(w, to)
 }
 
-// tellDormant tells the other hosts, or the one at an address, that this one hibernates.
+// tellDormant tells the other hosts, or only the one at an address, that this one hibernates.
 func (m *Manager) tellDormant(address string) {
 	if m.cfg.Network == nil {
 		return
@@ -36,27 +36,27 @@ func (m *Manager) tellDormant(address string) {
 	if address != "" {
 		to = []string{address}
 	}
-	m.post(toHello(b), to)
+	m.post(toWire(b), to)
 }
 
-func (m *Manager) post(hello *transport.Hello, to []string) {
-	post := &transport.Post{Hub: m.cfg.Hub, What: &transport.Post_Hello{Hello: hello}}
+func (m *Manager) post(w *transport.Heartbeat, to []string) {
+	post := &transport.Post{Hub: m.cfg.Hub, What: &transport.Post_Heartbeat{Heartbeat: w}}
 	for _, address := range to {
 		m.cfg.Network.Peer(address).Post(post)
 	}
 }
 
 // Heartbeat takes another host's.
-func (m *Manager) Heartbeat(hello *transport.Hello) {
+func (m *Manager) Heartbeat(w *transport.Heartbeat) {
 	jitter := time.Duration(0)
-	if len(hello.Released) > 0 {
+	if len(w.Released) > 0 {
 		jitter = m.wakeJitter()
 	}
 	var c cluster.Changes
-	m.change(func(v *cluster.View) { c = v.Heartbeat(m.cfg.Sched.Mono(), jitter, fromHello(hello)) })
+	m.change(func(v *cluster.View) { c = v.Heartbeat(m.cfg.Sched.Mono(), jitter, fromWire(w)) })
 	m.apply(c)
 	if c.TellDormant {
-		m.tellDormant(hello.Address)
+		m.tellDormant(w.Address)
 	}
 }
 
@@ -74,36 +74,36 @@ func (m *Manager) wakeJitter() time.Duration {
 	return cluster.WakeAhead * time.Duration(b[0]) / 256
 }
 
-func toHello(b *cluster.Heartbeat) *transport.Hello {
-	hello := &transport.Hello{Session: b.Session, Address: b.Address, Leaving: b.Leaving, Sleepy: b.Idle, Asleep: b.Dormant}
+func toWire(b *cluster.Heartbeat) *transport.Heartbeat {
+	w := &transport.Heartbeat{Session: b.Session, Address: b.Address, Leaving: b.Leaving, Idle: b.Idle, Dormant: b.Dormant}
 	for _, o := range b.Owned {
-		w := &transport.Owned{Partition: uint32(o.Partition), Epoch: o.Epoch}
+		owned := &transport.Owned{Partition: uint32(o.Partition), Epoch: o.Epoch}
 		if o.Successor.Session != "" {
-			w.Heir = toHost(o.Successor)
+			owned.Successor = toHost(o.Successor)
 		}
-		hello.Owned = append(hello.Owned, w)
+		w.Owned = append(w.Owned, owned)
 	}
 	for _, r := range b.Released {
-		hello.Released = append(hello.Released, &transport.Released{Partition: uint32(r.Partition), Epoch: r.Epoch, WakeAt: r.WakeAt})
+		w.Released = append(w.Released, &transport.Released{Partition: uint32(r.Partition), Epoch: r.Epoch, WakeAt: r.WakeAt})
 	}
 	for _, p := range b.Known {
-		hello.Known = append(hello.Known, toHost(p))
+		w.Known = append(w.Known, toHost(p))
 	}
-	return hello
+	return w
 }
 
-func fromHello(hello *transport.Hello) *cluster.Heartbeat {
+func fromWire(w *transport.Heartbeat) *cluster.Heartbeat {
 	b := &cluster.Heartbeat{
-		Peer:    cluster.Peer{Session: hello.Session, Address: hello.Address},
-		Leaving: hello.Leaving, Idle: hello.Sleepy, Dormant: hello.Asleep,
+		Peer:    cluster.Peer{Session: w.Session, Address: w.Address},
+		Leaving: w.Leaving, Idle: w.Idle, Dormant: w.Dormant,
 	}
-	for _, o := range hello.Owned {
-		b.Owned = append(b.Owned, cluster.Owned{Partition: int(o.GetPartition()), Epoch: o.GetEpoch(), Successor: fromHost(o.GetHeir())})
+	for _, o := range w.Owned {
+		b.Owned = append(b.Owned, cluster.Owned{Partition: int(o.GetPartition()), Epoch: o.GetEpoch(), Successor: fromHost(o.GetSuccessor())})
 	}
-	for _, r := range hello.Released {
+	for _, r := range w.Released {
 		b.Released = append(b.Released, cluster.Released{Partition: int(r.GetPartition()), Epoch: r.GetEpoch(), WakeAt: r.GetWakeAt()})
 	}
-	for _, p := range hello.Known {
+	for _, p := range w.Known {
 		b.Known = append(b.Known, fromHost(p))
 	}
 	return b

@@ -22,8 +22,8 @@ func (t *term) hibernate() bool {
 		m.mu.Unlock()
 		return false
 	}
-	over := m.cfg.Sched.NewSignal()
-	m.over, m.wanted = over, false
+	released := m.cfg.Sched.NewSignal()
+	m.released, m.wanted = released, false
 	slots := make([]slot, len(m.slots))
 	for n, s := range m.slots {
 		if s.part != nil && m.view.Mine(n) {
@@ -42,9 +42,9 @@ func (t *term) hibernate() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.view.Hibernated(ok); !ok {
-		m.over = nil
+		m.released = nil
 	}
-	over.Fire()
+	released.Fire()
 	return ok
 }
 
@@ -74,6 +74,6 @@ func (t *term) release(n int, p *partition.Partition) error {
 	if err != nil {
 		return err
 	}
-	t.m.close(n, func(v *cluster.View) { v.Slept(t.m.cfg.Sched.Mono(), n, p.Epoch(), wakeAt) })
+	t.m.close(n, func(v *cluster.View) { v.Released(t.m.cfg.Sched.Mono(), n, p.Epoch(), wakeAt) })
 	return nil
 }

@@ -22,7 +22,7 @@ var ErrStopped = errors.New("task hub is stopped")
 
 // Executor runs the work of one opening of a partition.
 type Executor interface {
-	// Moving says that the partition is about to be stopped: results that it may not take
+	// Moving tells it that the partition is about to be stopped: results that it may not take
 	// any more are kept for the next owner.
 	Moving()
 	// Close ends it; it returns when nothing of it runs any more.
@@ -50,15 +50,15 @@ type Config struct {
 	// Open opens partition n under a session. ended is a session that is known to have ended.
 	Open func(ctx context.Context, s *lease.Session, n int, ended string) (*partition.Partition, Executor, error)
 	// Offer puts into a heartbeat what this host can run.
-	Offer func(*transport.Hello)
+	Offer func(*transport.Heartbeat)
 	// Requests counts the requests that this host has begun and ended.
 	Requests func() (begun, ended uint64)
 	Log      hclog.Logger
 }
 
-// slot is a partition that is served here.
+// slot is the place of a partition that this host may serve.
 type slot struct {
-	part *partition.Partition // nil: it is not
+	part *partition.Partition // nil: this host does not serve it
 	exec Executor
 }
 
@@ -77,10 +77,12 @@ type Manager struct {
 	slots   []slot
 	session *lease.Session
 	replan  sched.Signal
-	moving  bool         // a partition is being given away
-	asking  bool         // a partition is being asked for
-	over    sched.Signal // not nil from when partitions are released to hibernate until the hub wakes; fires when they are
-	wanted  bool         // meanwhile: somebody wants something
+	moving  bool // a partition is being handed over
+	asking  bool // a host is being asked for a partition
+	// released is not nil from when partitions are released to hibernate until the hub wakes;
+	// it fires when they are. wanted: meanwhile somebody wants something.
+	released sched.Signal
+	wanted   bool
 }
 
 // New makes a Manager that takes part in nothing yet.
@@ -145,7 +147,7 @@ func (m *Manager) run() {
 	}
 }
 
-// change tells the View something, and whoever waits for it what is believed then.
+// change changes the View and publishes what is believed then.
 func (m *Manager) change(f func(v *cluster.View)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -199,16 +201,16 @@ func (m *Manager) Replan() {
 func (m *Manager) Wake() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.over != nil && !m.wanted {
+	if m.released != nil && !m.wanted {
 		m.wanted = true
 		m.replan.Fire()
 	}
 }
 
-// Leaving reports that this host takes no work of others any more.
+// Leaving reports whether this host takes no work of others any more.
 func (m *Manager) Leaving() bool { return m.leaving.Load() || m.stopping.Load() }
 
-// Stopping reports that this host leaves the hub.
+// Stopping reports whether this host leaves the hub.
 func (m *Manager) Stopping() bool { return m.stopping.Load() }
 
 // Dormant reports whether the hub hibernates as far as this host knows. It wakes by itself.
@@ -225,7 +227,7 @@ func (m *Manager) Hosts() []cluster.Host {
 	return m.view.Hosts(m.cfg.Sched.Mono())
 }
 
-// Served lists the partitions that are open here.
+// Served lists the partitions that are open on this host.
 func (m *Manager) Served() (parts []*partition.Partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

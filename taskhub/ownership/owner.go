@@ -12,7 +12,7 @@ type Owner struct {
 	cluster.Partition
 	// Local is the partition if this host serves it, or has until a moment ago.
 	Local *partition.Partition
-	// Mine reports that this host serves the partition or is claiming it.
+	// Mine: this host serves the partition or is claiming it.
 	Mine bool
 	// Changed fires when another Owner holds.
 	Changed sched.Signal

@@ -37,7 +37,8 @@ func (m *Manager) join(s *lease.Session, settled time.Duration) {
 	m.view.Join(m.cfg.Sched.Mono(), cluster.Peer{Session: s.ID(), Address: m.cfg.About.Address}, m.cfg.Lease.Lease+settled)
 }
 
-// joinAgain opens another session. It reports false when the hub has stopped.
+// joinAgain opens another session. It reports whether it has: not when the hub
+// has stopped.
 func (m *Manager) joinAgain(woken bool) bool {
 	for {
 		s, err := m.openSession(m.ctx)

@@ -26,8 +26,8 @@ func (as *Assigner) place(b *work.Batch, out *sendBatch) {
 	}
 }
 
-// spread puts into out what other hosts get, and answers what stays here.
-func (as *Assigner) spread(c *choice, items []*work.Item, out *sendBatch) (here []*work.Item) {
+// spread puts into out what other hosts get, and returns what this host runs.
+func (as *Assigner) spread(c *choice, items []*work.Item, out *sendBatch) (local []*work.Item) {
 	as.p.mu.Lock()
 	defer as.p.mu.Unlock()
 	for _, it := range items {
@@ -43,10 +43,10 @@ func (as *Assigner) spread(c *choice, items []*work.Item, out *sendBatch) (here 
 		if other {
 			as.sendRemote(out, &remote{address: address, item: it})
 		} else {
-			here = append(here, it)
+			local = append(local, it)
 		}
 	}
-	return here
+	return local
 }
 
 // settle notes which host parks an execution from now on.

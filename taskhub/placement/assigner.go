@@ -29,7 +29,7 @@ type Assigner struct {
 	moving  bool                  // the partition is about to be another host's
 	local   map[uint64]*work.Item // with this host's executor, by serial; not those that are replayed
 	remote  map[uint64]*remote    // with other hosts, by serial
-	sticky  map[string]string     // address of the host that parks an execution, if it is another
+	sticky  map[string]string     // address of the host that parks an execution, if it is not this one
 
 	reclaimed bool         // it is known who runs what of the former owner
 	held      []*work.Item // until it is
@@ -42,7 +42,7 @@ type remote struct {
 	address  string
 	item     *work.Item
 	sent     time.Duration // Mono
-	check    time.Duration // Mono of when to ask for it
+	nextPoll time.Duration // Mono of when to ask for it
 	every    time.Duration
 	answered bool // and not committed
 }
@@ -135,7 +135,7 @@ func (as *Assigner) recall(b *work.Batch, out *sendBatch) {
 	}
 }
 
-// localResults takes the answers of this host's executor.
+// localResults takes the results of this host's executor.
 func (as *Assigner) localResults(list []*work.Result) {
 	as.mu.Lock()
 	if as.closed {
@@ -166,8 +166,8 @@ func (as *Assigner) localResults(list []*work.Result) {
 	part.Take(list, func() { as.p.worker.forget(kept) })
 }
 
-// Moving says that the partition is about to be stopped: from now on the results of this
-// host's activities are kept until they are committed, here or by the next owner.
+// Moving tells the Assigner that the partition is about to be stopped: from now on the results
+// of this host's activities are kept until they are committed, by this owner or the next.
 func (as *Assigner) Moving() {
 	as.mu.Lock()
 	defer as.mu.Unlock()

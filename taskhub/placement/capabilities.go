@@ -27,8 +27,8 @@ type peer struct {
 }
 
 // setFree notes how many more items a host says that it can begin.
-func (x *peer) setFree(r *transport.Room) {
-	for k, free := range r.Free {
+func (x *peer) setFree(r *transport.FreeSlots) {
+	for k, free := range r.ByKind {
 		if k < int(work.Kinds) {
 			x.free[k] = int(free)
 		}
@@ -36,15 +36,15 @@ func (x *peer) setFree(r *transport.Room) {
 }
 
 // learn notes what a host says that it can run, and reports whether that is new.
-func (x *peer) learn(hello *transport.Hello) (isNew bool) {
-	if hello.Asleep {
+func (x *peer) learn(m *transport.Heartbeat) (isNew bool) {
+	if m.Dormant {
 		return false // it has them still
 	}
-	if hello.Room != nil {
-		x.setFree(hello.Room)
+	if m.FreeSlots != nil {
+		x.setFree(m.FreeSlots)
 	}
-	offers := make([]work.Function, 0, len(hello.Functions))
-	for _, f := range hello.Functions {
+	offers := make([]work.Function, 0, len(m.Functions))
+	for _, f := range m.Functions {
 		if f.GetKind() < uint32(work.Kinds) {
 			offers = append(offers, work.Function{Kind: work.Kind(f.GetKind()), Name: f.GetName()})
 		}
@@ -71,22 +71,22 @@ func (p *Placement) peer(address string) *peer {
 
 // Heartbeat takes what another host says of itself. It is called before Hosts takes it, and
 // reports whether work may go there now that did not before: see Rebalance.
-func (p *Placement) Heartbeat(hello *transport.Hello) (changed bool) {
-	if p.isMe(hello.Address) {
+func (p *Placement) Heartbeat(m *transport.Heartbeat) (changed bool) {
+	if p.isMe(m.Address) {
 		return false
 	}
 	hosts := p.cfg.Hosts.Hosts()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for address := range p.peers {
-		if address != hello.Address && !slices.ContainsFunc(hosts, func(h cluster.Host) bool { return h.Address == address }) {
+		if address != m.Address && !slices.ContainsFunc(hosts, func(h cluster.Host) bool { return h.Address == address }) {
 			delete(p.peers, address) // it is forgotten
 		}
 	}
-	x := p.peer(hello.Address)
-	took := p.takes(hosts, hello.Address)
+	x := p.peer(m.Address)
+	took := p.takes(hosts, m.Address)
 	x.lastSeen = p.cfg.Sched.Mono()
-	return x.learn(hello) || !took
+	return x.learn(m) || !took
 }
 
 // takes reports whether work can be sent to the host at an address. Called with the lock held.
@@ -144,24 +144,24 @@ func (p *Placement) presentHosts() (list []string) {
 }
 
 // Offer puts into a heartbeat what this host can run.
-func (p *Placement) Offer(hello *transport.Hello) {
+func (p *Placement) Offer(m *transport.Heartbeat) {
 	if p.local == nil {
 		return
 	}
 	for _, f := range p.local.Offers() {
-		hello.Functions = append(hello.Functions, &transport.Function{Kind: uint32(f.Kind), Name: f.Name})
+		m.Functions = append(m.Functions, &transport.Function{Kind: uint32(f.Kind), Name: f.Name})
 	}
-	hello.Room = p.free()
+	m.FreeSlots = p.free()
 }
 
 // free is how many more items this host can begin; nil if it does not know.
-func (p *Placement) free() *transport.Room {
+func (p *Placement) free() *transport.FreeSlots {
 	if p.local == nil {
 		return nil
 	}
-	r := &transport.Room{Free: make([]uint32, work.Kinds)}
+	r := &transport.FreeSlots{ByKind: make([]uint32, work.Kinds)}
 	for k := range work.Kinds {
-		r.Free[k] = uint32(min(p.local.Free(k), math.MaxInt32))
+		r.ByKind[k] = uint32(min(p.local.Free(k), math.MaxInt32))
 	}
 	return r
 }

@@ -40,14 +40,14 @@ func (p *Placement) choose() choice {
 	return c
 }
 
-// alone reports that everything stays here.
+// alone reports whether this host runs everything.
 func (c *choice) alone() bool { return len(c.others) == 0 }
 
 // pick is where an item goes: to another host, or to this one's executor. sticky is the
 // address of the host that parks the execution, "" if it is this one or nobody. Called with
 // the Placement's lock held.
 func (c *choice) pick(f work.Function, sticky string) (address string, other bool) {
-	here := c.local.Has(f)
+	local := c.local.Has(f)
 	key := folded(f)
 	var most *candidate
 	for n := range c.others {
@@ -64,12 +64,12 @@ func (c *choice) pick(f work.Function, sticky string) (address string, other boo
 		}
 	}
 	switch {
-	case here && c.free[f.Kind] > 0:
+	case local && c.free[f.Kind] > 0:
 		c.free[f.Kind]--
 		return "", false
-	case most != nil && (most.free[f.Kind] > 0 || !here):
+	case most != nil && (most.free[f.Kind] > 0 || !local):
 		most.free[f.Kind]--
 		return most.address, true
 	}
-	return "", false // it queues here, or waits for its function
+	return "", false // it queues on this host, or waits for its function
 }

@@ -1,6 +1,6 @@
 // Package placement decides which host runs a work item, and gets its result back: an
 // Assigner, the executor of one opening of a partition, hands items to this host's executor
-// or to another host; a worker runs those that other hosts send here, and keeps their results
+// or to another host; a worker runs those that other hosts send, and keeps their results
 // until their owner has committed them (docs/decisions/0015).
 //
 // It treats all kinds of work alike: only wire.go looks into an item.

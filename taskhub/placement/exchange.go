@@ -7,7 +7,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
-// isMe says whether an address is this host's.
+// isMe reports whether an address is this host's.
 func (p *Placement) isMe(address string) bool { return address == p.cfg.Address }
 
 // call asks a host, which may be this one.
@@ -33,37 +33,37 @@ func (p *Placement) sendWork(out sendBatch) {
 	}
 }
 
-// sendDone sends answers to the owners of partitions.
-func (p *Placement) sendDone(out []reply) {
+// sendResults sends results to the owners of their partitions.
+func (p *Placement) sendResults(out []reply) {
 	for _, a := range out {
-		a.done.Runner = p.cfg.Address
+		a.results.Worker = p.cfg.Address
 		if p.isMe(a.address) {
-			p.Done(a.done)
+			p.Results(a.results)
 			continue
 		}
 		if p.cfg.Network == nil {
 			continue
 		}
-		a.done.Room = p.free()
-		p.cfg.Network.Peer(a.address).Post(&transport.Post{Hub: p.cfg.Hub, What: &transport.Post_Done{Done: a.done}})
+		a.results.FreeSlots = p.free()
+		p.cfg.Network.Peer(a.address).Post(&transport.Post{Hub: p.cfg.Hub, What: &transport.Post_Results{Results: a.results}})
 	}
 }
 
-// sendTaken lets a host forget answers.
-func (p *Placement) sendTaken(address string, tokens []work.Token) {
+// sendResultsAck lets a host forget results.
+func (p *Placement) sendResultsAck(address string, tokens []work.Token) {
 	switch {
 	case len(tokens) == 0:
 	case p.isMe(address):
 		p.worker.forget(tokens)
 	case p.cfg.Network != nil:
-		p.cfg.Network.Peer(address).Post(&transport.Post{Hub: p.cfg.Hub, What: &transport.Post_Taken{Taken: &transport.Taken{Tokens: toTokens(tokens)}}})
+		p.cfg.Network.Peer(address).Post(&transport.Post{Hub: p.cfg.Hub, What: &transport.Post_ResultsAck{ResultsAck: &transport.ResultsAck{Tokens: toTokens(tokens)}}})
 	}
 }
 
-// Taken takes word from an owner of what can be forgotten.
-func (p *Placement) Taken(t *transport.Taken) {
-	tokens := make([]work.Token, len(t.Tokens))
-	for n, w := range t.Tokens {
+// ResultsAck takes word from an owner of which results can be forgotten.
+func (p *Placement) ResultsAck(m *transport.ResultsAck) {
+	tokens := make([]work.Token, len(m.Tokens))
+	for n, w := range m.Tokens {
 		tokens[n] = fromToken(w)
 	}
 	p.worker.forget(tokens)
@@ -72,15 +72,15 @@ func (p *Placement) Taken(t *transport.Taken) {
 // Work takes items of another host.
 func (p *Placement) Work(m *transport.Work) { p.worker.work(m) }
 
-// Abandon tells the owners of everything that still runs here for others that this host
-// will not finish it.
+// Abandon tells the owners of everything that this host still runs for others that it will
+// not finish it.
 func (p *Placement) Abandon() { p.worker.abandon() }
 
-// Answer answers an owner that asks for items (Check), or a new one that asks what is run
-// of its partition (Roll).
+// Answer answers an owner that asks for items (Poll), or a new one that asks what is run
+// of its partition (InFlight).
 func (p *Placement) Answer(r *transport.Request) *transport.Response {
-	if c := r.GetCheck(); c != nil {
-		return p.worker.check(c)
+	if m := r.GetPoll(); m != nil {
+		return p.worker.poll(m)
 	}
-	return p.inFlight(r.GetRoll())
+	return p.inFlight(r.GetInFlight())
 }

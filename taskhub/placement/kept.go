@@ -58,7 +58,7 @@ func (w *worker) drop(f *foreign) {
 	}
 }
 
-// forget drops items whose answers have been taken.
+// forget drops items whose results have been taken.
 func (w *worker) forget(tokens []work.Token) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -70,7 +70,7 @@ func (w *worker) forget(tokens []work.Token) {
 	}
 }
 
-// remember notes that an item is over, so that a message that repeats it does nothing.
+// remember notes that an item is finished, so that a message that repeats it does nothing.
 func (w *worker) remember(t work.Token) {
 	if w.finished[t] {
 		return

@@ -23,7 +23,7 @@ var errClosed = errors.New("the partition is not served here any more")
 type Hosts interface {
 	// Hosts lists the others, in the order in which they were met.
 	Hosts() []cluster.Host
-	// Leaving reports that this host takes no work of others any more.
+	// Leaving reports whether this host takes no work of others any more.
 	Leaving() bool
 }
 
@@ -63,7 +63,7 @@ func New(cfg Config) *Placement {
 
 // Late counts the answers of work items for which nobody waited any more: the item had been
 // cancelled or given to somebody else, its partition had moved, or the answer came twice.
-// They are dropped. Partitions count theirs here too.
+// They are dropped. Partitions count theirs here as well.
 func (p *Placement) Late() *atomic.Uint64 { return &p.late }
 
 // register puts as among the open Assigners.
@@ -93,7 +93,7 @@ func (p *Placement) assigners(n int) (list []*Assigner) {
 	return list
 }
 
-// assigner is the newest of partition n; nil if it is not open here.
+// assigner is the newest of partition n; nil if it is not open on this host.
 func (p *Placement) assigner(n int) *Assigner {
 	if list := p.assigners(n); len(list) > 0 {
 		return list[len(list)-1]

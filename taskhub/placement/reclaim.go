@@ -19,8 +19,8 @@ func ackEarly() bool { return planted.Is(planted.AckBeforeCommit) }
 
 // holdRetries keeps back the items that former owners have started and that are not replayed,
 // and finds out who runs them. Those come together after the recovery, as second or later
-// attempts: if the first of such kinds are first attempts there are none. It is asked now and not during
-// the recovery, because until the claim the former owner may start more.
+// attempts: if the first of such kinds are first attempts there are none. It is asked now and
+// not during the recovery, because until the claim the former owner may start more.
 func (as *Assigner) holdRetries(list []*work.Item) (begin []*work.Item) {
 	if as.reclaimed || !slices.ContainsFunc(list, func(it *work.Item) bool { return !it.Kind.Replayed() }) {
 		return list
@@ -42,12 +42,12 @@ func (as *Assigner) holdRetries(list []*work.Item) (begin []*work.Item) {
 	return begin
 }
 
-// reclaim asks every host that is there, and this one, what it runs of the partition,
-// and then lets go what waits: an activity that somebody runs goes there, where its result
+// reclaim asks all hosts that are present, this one too, what they run of the partition,
+// and then releases what is held: an activity that somebody runs goes there, where its result
 // is given under the new token, and the others start again.
 func (as *Assigner) reclaim() {
 	p := as.p
-	r := &transport.Request{Hub: p.cfg.Hub, Partition: uint32(as.n), Op: &transport.Request_Roll{Roll: &transport.Roll{
+	r := &transport.Request{Hub: p.cfg.Hub, Partition: uint32(as.n), Op: &transport.Request_InFlight{InFlight: &transport.InFlight{
 		Partition: uint32(as.n), Epoch: as.epoch,
 	}}}
 	hosts := append([]string{p.cfg.Address}, p.presentHosts()...)
@@ -67,7 +67,7 @@ func (as *Assigner) reclaim() {
 	for n, a := range answers {
 		for _, t := range a.GetTasks() {
 			task := work.Task{Instance: t.Instance, Execution: t.Execution, ID: t.Task}
-			if _, known := runs[task]; !known && !planted.Is(planted.RollIgnored) {
+			if _, known := runs[task]; !known && !planted.Is(planted.InFlightIgnored) {
 				runs[task] = hosts[n]
 			}
 		}
@@ -100,9 +100,9 @@ func (as *Assigner) releaseHeld(runs map[work.Task]string) {
 	as.hand(b, out)
 }
 
-// inFlight answers a new owner that asks what this host runs. It is the word that the partition is another's:
-// what this host runs for it goes on, for whoever asks.
-func (p *Placement) inFlight(r *transport.Roll) *transport.Response {
+// inFlight answers a new owner that asks what this host runs. That says that the partition is
+// another's: what this host runs for it goes on, for whoever asks.
+func (p *Placement) inFlight(r *transport.InFlight) *transport.Response {
 	n := int(r.Partition)
 	for _, as := range p.assigners(n) {
 		if as.olderThan(r.Epoch) {

@@ -11,7 +11,7 @@ import (
 )
 
 // How long an item is out before its host is asked for it, at first and at most; how
-// often that is looked at; how long the host may take to answer.
+// often the Assigner looks for such items; how long the host may take to answer.
 const (
 	pollFirst   = 2 * time.Second
 	pollMost    = 10 * time.Second
@@ -26,7 +26,7 @@ func (a *remote) token() work.Token { return a.item.Token }
 func (as *Assigner) sendRemote(out *sendBatch, a *remote) {
 	a.sent = as.p.cfg.Sched.Mono()
 	a.every = pollFirst
-	a.check = a.sent + a.every
+	a.nextPoll = a.sent + a.every
 	as.remote[a.token().Serial] = a
 	out.add(a)
 	if !as.polling {
@@ -35,8 +35,8 @@ func (as *Assigner) sendRemote(out *sendBatch, a *remote) {
 	}
 }
 
-// pollRemote asks for what is away for long, until nothing is. A message may have been
-// lost, or a host have gone.
+// pollRemote asks for items that are with other hosts for long, until none is. A message may
+// have been lost, or a host have gone.
 func (as *Assigner) pollRemote() {
 	for as.p.cfg.Sched.Sleep(as.ctx, pollEvery) == nil {
 		due, more := as.dueItems()
@@ -51,15 +51,15 @@ func (as *Assigner) pollRemote() {
 	}
 }
 
-// question is the items of one host for which it is asked.
-type question struct {
+// pollRequest is the items for which one host is asked.
+type pollRequest struct {
 	address string
 	tokens  []work.Token // by serial
 }
 
-// dueItems lists what to ask for now; more is false when nothing is away any more, and then
-// the look after it ends.
-func (as *Assigner) dueItems() (list []question, more bool) {
+// dueItems lists what to ask for now; more is false when no item is with another host any
+// more, and then polling ends.
+func (as *Assigner) dueItems() (list []pollRequest, more bool) {
 	as.mu.Lock()
 	defer as.mu.Unlock()
 	if as.closed || len(as.remote) == 0 {
@@ -69,7 +69,7 @@ func (as *Assigner) dueItems() (list []question, more bool) {
 	now := as.p.cfg.Sched.Mono()
 	var serials []uint64
 	for s, a := range as.remote {
-		if !a.answered && a.check <= now {
+		if !a.answered && a.nextPoll <= now {
 			serials = append(serials, s)
 		}
 	}
@@ -77,11 +77,11 @@ func (as *Assigner) dueItems() (list []question, more bool) {
 	for _, s := range serials {
 		a := as.remote[s]
 		a.every = min(2*a.every, pollMost)
-		a.check = now + a.every
-		n := slices.IndexFunc(list, func(q question) bool { return q.address == a.address })
+		a.nextPoll = now + a.every
+		n := slices.IndexFunc(list, func(q pollRequest) bool { return q.address == a.address })
 		if n < 0 {
 			n = len(list)
-			list = append(list, question{address: a.address})
+			list = append(list, pollRequest{address: a.address})
 		}
 		list[n].tokens = append(list[n].tokens, a.token())
 	}
@@ -91,7 +91,7 @@ func (as *Assigner) dueItems() (list []question, more bool) {
 // poll asks a host for items. What it does not know never arrived there, or it has started
 // anew since: it is sent again.
 func (as *Assigner) poll(address string, tokens []work.Token) {
-	r := &transport.Request{Hub: as.p.cfg.Hub, Partition: uint32(as.n), Op: &transport.Request_Check{Check: &transport.Check{
+	r := &transport.Request{Hub: as.p.cfg.Hub, Partition: uint32(as.n), Op: &transport.Request_Poll{Poll: &transport.Poll{
 		Owner: as.p.cfg.Address, Tokens: toTokens(tokens),
 	}}}
 	ctx, cancel := as.p.cfg.Sched.WithTimeout(as.ctx, pollTimeout)
@@ -146,7 +146,7 @@ func (as *Assigner) giveUp(address string, tokens []work.Token) {
 			lost = append(lost, a.item.Ended(work.Abandoned))
 		default:
 			a.every = pollFirst
-			a.check = as.p.cfg.Sched.Mono() + a.every
+			a.nextPoll = as.p.cfg.Sched.Mono() + a.every
 			continue
 		}
 		delete(as.remote, t.Serial)

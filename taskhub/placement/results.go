@@ -7,41 +7,41 @@ import (
 	"github.com/durafunc/durafunc/taskhub/work"
 )
 
-// Done takes the answers that another host, or this one's worker, has for partitions.
-func (p *Placement) Done(m *transport.Done) {
-	p.heardOf(m)
+// Results takes those that another host, or this one's worker, has for partitions of this host.
+func (p *Placement) Results(m *transport.Results) {
+	p.learnFrom(m)
 	for _, got := range deliveries(m) {
 		if as := p.assigner(got.partition); as != nil {
-			as.remoteResults(m.Runner, got)
+			as.remoteResults(m.Worker, got)
 		} else {
 			p.late.Add(uint64(len(got.results)))
 		}
 	}
 }
 
-// heardOf notes what answers say of the host that sends them.
-func (p *Placement) heardOf(m *transport.Done) {
-	if p.isMe(m.Runner) {
+// learnFrom notes what results say of the worker that sends them.
+func (p *Placement) learnFrom(m *transport.Results) {
+	if p.isMe(m.Worker) {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	x := p.peer(m.Runner)
+	x := p.peer(m.Worker)
 	x.lastSeen = p.cfg.Sched.Mono()
-	if m.Room != nil {
-		x.setFree(m.Room)
+	if m.FreeSlots != nil {
+		x.setFree(m.FreeSlots)
 	}
 }
 
-// delivery is what a host answers one partition.
+// delivery is what results are for one partition.
 type delivery struct {
 	partition int
 	results   []*work.Result
 	refused   []work.Token
 }
 
-// deliveries sorts answers by partition, in the order in which those are first named.
-func deliveries(m *transport.Done) (list []*delivery) {
+// deliveries sorts results by partition, in the order in which those are first named.
+func deliveries(m *transport.Results) (list []*delivery) {
 	of := func(n int) *delivery {
 		if i := slices.IndexFunc(list, func(x *delivery) bool { return x.partition == n }); i >= 0 {
 			return list[i]
@@ -63,7 +63,7 @@ func deliveries(m *transport.Done) (list []*delivery) {
 	return list
 }
 
-// remoteResults takes the answers of another host. They may come twice; the result of what is
+// remoteResults takes the results of another host. They may come twice; the result of what is
 // not replayed is acknowledged when it is committed: until then the next owner may want it.
 func (as *Assigner) remoteResults(from string, got *delivery) {
 	as.mu.Lock()
@@ -80,9 +80,9 @@ func (as *Assigner) remoteResults(from string, got *delivery) {
 	results, part := as.results, as.part
 	as.mu.Unlock()
 	if ackEarly() {
-		as.p.sendTaken(from, in.commit)
+		as.p.sendResultsAck(from, in.commit)
 	}
-	as.p.sendTaken(from, in.forget)
+	as.p.sendResultsAck(from, in.forget)
 	switch {
 	case len(in.wanted) == 0:
 	case len(in.commit) == 0:
@@ -93,14 +93,14 @@ func (as *Assigner) remoteResults(from string, got *delivery) {
 	as.hand(b, out)
 }
 
-// arrived is what is done with answers: which the partition gets, and which of them their
-// host can forget at once, and which when they are committed.
+// arrived is what is done with results: which the partition gets, and which of them their
+// worker can forget at once, and which when they are committed.
 type arrived struct {
 	wanted         []*work.Result
 	forget, commit []work.Token
 }
 
-// arrive takes one answer of another host. Called with the lock held.
+// arrive takes one result of another host. Called with the lock held.
 func (as *Assigner) arrive(in *arrived, r *work.Result) {
 	t := r.Token
 	a := as.remote[t.Serial]
@@ -109,7 +109,7 @@ func (as *Assigner) arrive(in *arrived, r *work.Result) {
 		as.p.late.Add(1)
 		if t.Epoch == as.epoch {
 			in.forget = append(in.forget, t)
-		} // else the new owner's roll call may be about to find it
+		} // else the new owner may be about to ask for it (InFlight)
 		return
 	case a.answered:
 		as.p.late.Add(1)
@@ -126,14 +126,14 @@ func (as *Assigner) arrive(in *arrived, r *work.Result) {
 	in.wanted = append(in.wanted, r)
 }
 
-// committed forgets answers that are durable, and lets their host do so.
+// committed forgets results that are durable, and lets their worker do so.
 func (as *Assigner) committed(from string, tokens []work.Token) {
 	as.mu.Lock()
 	for _, t := range tokens {
 		delete(as.remote, t.Serial)
 	}
 	as.mu.Unlock()
-	as.p.sendTaken(from, tokens)
+	as.p.sendResultsAck(from, tokens)
 }
 
 // reassign places items anew that a host has refused. It is not asked again for such a

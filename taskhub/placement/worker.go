@@ -1,9 +1,6 @@
 package placement
 
 import (
-	"cmp"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,7 +9,7 @@ import (
 )
 
 // How much of results that nobody has taken is kept, and for how long; and how many
-// tokens are remembered of items that are over.
+// tokens are remembered of items that are finished.
 const (
 	maxKept     = 64 << 20
 	keptFor     = 10 * time.Minute
@@ -20,24 +17,24 @@ const (
 )
 
 // worker runs work items of other hosts' partitions on this host's executor, and looks
-// after the activities that a partition left here when it moved on. A finished result is
-// kept until the owner, whoever that is by then, has committed it.
+// after the activities that a partition left on this host when it moved on. A finished
+// result is kept until the owner, whoever that is by then, has committed it.
 type worker struct {
-	p    *Placement
-	from func([]*work.Result) // answered; made once
+	p        *Placement
+	fromExec func([]*work.Result) // take, made once
 
 	mu            sync.Mutex
 	items         map[work.Token]*foreign // by the owner's token
 	running       map[work.Token]*foreign // by the executor's token
 	byTask        map[work.Task]*foreign  // those whose result counts, but for what is replayed
 	results       []*foreign              // finished, in that order; forgotten ones are skipped
-	bytes         int                     // of kept
+	bytes         int                     // of results
 	epochs        map[int]uint64          // of each partition the highest that was heard of
 	finished      map[work.Token]bool     // forgotten lately: what repeats them is not begun again
 	finishedOrder []work.Token            // the same, oldest first
 }
 
-// foreign is a work item of a partition that is not served here, or was not when it came.
+// foreign is a work item of a partition that this host does not serve, or did not when it came.
 type foreign struct {
 	token work.Token // as its owner knows it
 	exec  work.Token // as the executor knows it
@@ -61,7 +58,7 @@ func newWorker(p *Placement) *worker {
 		p: p, items: map[work.Token]*foreign{}, running: map[work.Token]*foreign{}, byTask: map[work.Task]*foreign{},
 		epochs: map[int]uint64{}, finished: map[work.Token]bool{},
 	}
-	w.from = w.take
+	w.fromExec = w.take
 	return w
 }
 
@@ -97,11 +94,11 @@ func (w *worker) work(m *transport.Work) {
 	out := w.replies(again)
 	w.mu.Unlock()
 	if len(refused) > 0 {
-		out = append(out, reply{m.Owner, &transport.Done{Refused: refused}})
+		out = append(out, reply{m.Owner, &transport.Results{Refused: refused}})
 	}
-	w.p.sendDone(out)
+	w.p.sendResults(out)
 	if !b.Empty() {
-		w.p.cfg.Exec.Submit(b, w.from)
+		w.p.cfg.Exec.Submit(b, w.fromExec)
 	}
 }
 
@@ -120,7 +117,7 @@ func (w *worker) known(t work.Token, it *work.Item, owner string) *foreign {
 	return w.adopt(it, owner)
 }
 
-// fenced says whether work comes from an owner that does not know yet that it is none any
+// fenced reports whether work comes from an owner that does not know yet that it is none any
 // more: what it asks for again may run for the new owner by now.
 func (w *worker) fenced(partition int, epoch uint64) bool {
 	w.epochs[partition] = max(w.epochs[partition], epoch)
@@ -191,7 +188,7 @@ func (w *worker) take(results []*work.Result) {
 	out := w.replies(finished)
 	w.mu.Unlock()
 	w.p.late.Add(uint64(late))
-	w.p.sendDone(out)
+	w.p.sendResults(out)
 }
 
 // ended finds the item that the executor has answered.
@@ -202,93 +199,4 @@ func (w *worker) ended(x *work.Result) *foreign {
 	}
 	delete(w.running, x.Token)
 	return f
-}
-
-// reply is what is said to one owner.
-type reply struct {
-	address string
-	done    *transport.Done
-}
-
-// replies makes the messages to the owners of those items that are finished and have one.
-func (w *worker) replies(list []*foreign) (out []reply) {
-	for _, f := range list {
-		if f.orphan || f.gone || !f.finished() {
-			continue
-		}
-		n := slices.IndexFunc(out, func(a reply) bool { return a.address == f.owner })
-		if n < 0 {
-			n = len(out)
-			out = append(out, reply{f.owner, &transport.Done{}})
-		}
-		d := out[n].done
-		d.Results = append(d.Results, toResult(f.token, f.result))
-	}
-	return out
-}
-
-// check answers an owner that asks for items: which of them are not known here. What is
-// finished is answered again.
-func (w *worker) check(c *transport.Check) *transport.Response {
-	answer := &transport.Response{}
-	var again []*foreign
-	w.mu.Lock()
-	w.trim()
-	for _, m := range c.Tokens {
-		t := fromToken(m)
-		if f := w.items[t]; f != nil {
-			again = append(again, f)
-			continue
-		}
-		delete(w.finished, t) // the owner does not think so
-		answer.Unknown = append(answer.Unknown, m)
-	}
-	out := w.replies(again)
-	w.mu.Unlock()
-	w.p.sendDone(out)
-	return answer
-}
-
-// tasks lists the calls of partition n that former owners of it have left here: that
-// run or whose results wait. A host that is leaving tells only the latter.
-func (w *worker) tasks(n int, epoch uint64) []work.Task {
-	leaving := w.p.cfg.Hosts.Leaving()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.trim()
-	w.fenced(n, epoch) // from now on the former owner is
-	var list []work.Task
-	for task, f := range w.byTask {
-		if f.token.Partition == n && f.token.Epoch < epoch && !f.unwanted && (!leaving || f.finished()) {
-			list = append(list, task)
-		}
-	}
-	slices.SortFunc(list, func(a, b work.Task) int {
-		return cmp.Or(strings.Compare(a.Instance, b.Instance), strings.Compare(a.Execution, b.Execution), cmp.Compare(a.ID, b.ID))
-	})
-	return list
-}
-
-// abandon tells the owners of everything that still runs that this host will not finish
-// it.
-func (w *worker) abandon() {
-	w.mu.Lock()
-	var list []*foreign
-	for _, f := range w.running {
-		if !f.orphan && !f.unwanted {
-			list = append(list, f)
-		}
-	}
-	slices.SortFunc(list, func(a, b *foreign) int { return compareTokens(a.token, b.token) })
-	for _, f := range list {
-		delete(w.running, f.exec)
-		f.result = &work.Result{Kind: f.kind, Token: f.exec, Outcome: work.Abandoned}
-	}
-	out := w.replies(list)
-	w.mu.Unlock()
-	w.p.sendDone(out)
-}
-
-func compareTokens(a, b work.Token) int {
-	return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Epoch, b.Epoch), cmp.Compare(a.Serial, b.Serial))
 }

@@ -92,12 +92,12 @@ func TestRepeatedWorkIsBegunOnce(t *testing.T) {
 		p.Work(sent(it))
 		p.Work(sent(it))
 		r.results([]*work.Result{work.ActivityDone(it.Token, work.ActivityResult{})})
-		p.Taken(&transport.Taken{Tokens: []*transport.Token{toToken(it.Token)}})
+		p.ResultsAck(&transport.ResultsAck{Tokens: []*transport.Token{toToken(it.Token)}})
 		p.Work(sent(it))
 		if len(r.began) != 1 {
 			t.Errorf("it was begun %d times", len(r.began))
 		}
-		a := p.Answer(&transport.Request{Op: &transport.Request_Check{Check: &transport.Check{Owner: "elsewhere", Tokens: []*transport.Token{toToken(it.Token)}}}})
+		a := p.Answer(&transport.Request{Op: &transport.Request_Poll{Poll: &transport.Poll{Owner: "elsewhere", Tokens: []*transport.Token{toToken(it.Token)}}}})
 		if len(a.Unknown) != 1 {
 			t.Fatalf("unknown are %v", a.Unknown)
 		}
@@ -117,12 +117,12 @@ func TestALeavingHostTakesNoWork(t *testing.T) {
 		if len(r.began) != 1 {
 			t.Errorf("begun were %d", len(r.began))
 		}
-		roll := &transport.Request{Op: &transport.Request_Roll{Roll: &transport.Roll{Epoch: 2}}}
-		if a := p.Answer(roll); len(a.Tasks) != 0 {
+		inFlight := &transport.Request{Op: &transport.Request_InFlight{InFlight: &transport.InFlight{Epoch: 2}}}
+		if a := p.Answer(inFlight); len(a.Tasks) != 0 {
 			t.Errorf("offered are %v", a.Tasks)
 		}
 		r.results([]*work.Result{work.ActivityDone(r.began[0].Token, work.ActivityResult{})})
-		if a := p.Answer(roll); len(a.Tasks) != 1 || a.Tasks[0].Instance != "running" {
+		if a := p.Answer(inFlight); len(a.Tasks) != 1 || a.Tasks[0].Instance != "running" {
 			t.Errorf("offered are %v", a.Tasks)
 		}
 	})
@@ -146,8 +146,9 @@ func TestResultsAreKeptWithinBounds(t *testing.T) {
 	})
 }
 
-// An item goes to this host while it has room, then to the one with the most; to another at
-// once if only that has the function, and to the one that parks the execution before all.
+// An item goes to this host while it has free slots, then to the one with the most; to
+// another at once if only that has the function, and to the one that parks the execution
+// before all.
 func TestPick(t *testing.T) {
 	hello, say := work.Function{Kind: work.Orchestrator, Name: "Hello"}, work.Function{Kind: work.ActivityFunction, Name: "Say"}
 	host := func(free int, can ...work.Function) *peer {
@@ -159,7 +160,7 @@ func TestPick(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name   string
-		here   []work.Function
+		local  []work.Function
 		free   int
 		a, b   *peer
 		f      work.Function
@@ -168,7 +169,7 @@ func TestPick(t *testing.T) {
 	}{
 		{"this host first", []work.Function{say}, 1, host(9, say), host(9, say), say, "", ""},
 		{"this host is full", []work.Function{say}, 0, host(1, say), host(2, say), say, "", "b"},
-		{"all are full: it queues here", []work.Function{say}, 0, host(0, say), host(0, say), say, "", ""},
+		{"all are full: it queues on this host", []work.Function{say}, 0, host(0, say), host(0, say), say, "", ""},
 		{"only others have it", nil, 5, host(1, say), host(0, say), say, "", "a"},
 		{"only others have it, and are full", nil, 5, host(0, say), host(0, hello), say, "", "a"},
 		{"nobody has it", nil, 5, host(1, hello), host(1, hello), say, "", ""},
@@ -176,7 +177,7 @@ func TestPick(t *testing.T) {
 		{"the host that parks it is full", []work.Function{hello}, 5, host(9, hello), host(0, hello), hello, "b", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := choice{local: offering{has: tt.here}, others: []candidate{{"a", tt.a}, {"b", tt.b}}, free: [work.Kinds]int{tt.free, tt.free}}
+			c := choice{local: offering{has: tt.local}, others: []candidate{{"a", tt.a}, {"b", tt.b}}, free: [work.Kinds]int{tt.free, tt.free}}
 			if got, other := c.pick(tt.f, tt.sticky); got != tt.want || other != (tt.want != "") {
 				t.Errorf("it goes to %q", got)
 			}

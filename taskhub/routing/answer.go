@@ -9,7 +9,7 @@ import (
 )
 
 // Answer answers a request of another host from what this host owns. It forwards nothing,
-// and holds a request for a partition that is about to be served here.
+// and holds a request for a partition that is about to be served.
 func (r *Router) Answer(ctx context.Context, q *transport.Request) *transport.Response {
 	n := int(q.Partition)
 	if n >= r.cfg.Partitions {

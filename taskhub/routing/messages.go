@@ -6,7 +6,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/transport"
 )
 
-// The router carries the messages of partitions to their neighbours, here and on other
+// The router carries the messages of partitions to others, of this host and of other
 // hosts. What it cannot deliver is lost: the sender sends again.
 var _ partition.MessageSender = (*Router)(nil)
 
@@ -27,7 +27,7 @@ func (r *Router) Ack(dst int, a core.Ack) {
 		p.Acked(dst, a.UpTo)
 		return
 	}
-	r.post(a.Src, &transport.Post{Hub: r.cfg.Hub, What: &transport.Post_Receipt{Receipt: &transport.Receipt{
+	r.post(a.Src, &transport.Post{Hub: r.cfg.Hub, What: &transport.Post_MessagesAck{MessagesAck: &transport.MessagesAck{
 		Src: uint32(a.Src), Dst: uint32(dst), UpTo: a.UpTo,
 	}}})
 }
@@ -39,8 +39,9 @@ func (r *Router) Messages(m *transport.Messages) {
 	}
 }
 
-// Receipt takes another host's word of what it has taken in from a partition of this one.
-func (r *Router) Receipt(a *transport.Receipt) {
+// MessagesAck takes another host's word of which messages of a partition of this one it has
+// taken in.
+func (r *Router) MessagesAck(a *transport.MessagesAck) {
 	if to := r.local(int(a.Src)); to != nil && int(a.Dst) < r.cfg.Partitions {
 		to.Acked(int(a.Dst), a.UpTo)
 	}

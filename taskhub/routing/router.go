@@ -38,7 +38,7 @@ type Owners interface {
 	Recheck(n int)
 	// Wake ends the hub's hibernation, if it hibernates or is about to.
 	Wake()
-	// Stopping reports that this host leaves the hub and forwards nothing again.
+	// Stopping reports whether this host leaves the hub, and forwards nothing again.
 	Stopping() bool
 }
 
@@ -64,7 +64,7 @@ func New(cfg Config) *Router { return &Router{cfg: cfg} }
 // are equal while none is under way.
 func (r *Router) Requests() (begun, ended uint64) { return r.begun.Load(), r.ended.Load() }
 
-// Ask has a request answered by the owner of partition n, here or on another host. It holds
+// Ask has a request answered by the owner of partition n, this host or another one. It holds
 // the request while the partition moves. A request whose answer was lost is repeated only if
 // that does no harm: it only reads, or it carries a request id.
 //

@@ -150,7 +150,7 @@ func (d *door) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, er
 	case left(err):
 		// a port that is probed, or a host that died
 	case d.told.first(from):
-		d.log.Warn("a connection from another machine is refused: "+stranger(err), "peer", from, "error", err)
+		d.log.Warn("a connection from another machine is refused: "+handshakeProblem(err), "peer", from, "error", err)
 	}
 	return conn, info, err
 }
@@ -166,7 +166,7 @@ func (d *door) ClientHandshake(ctx context.Context, authority string, raw net.Co
 	case left(err) || ctx.Err() != nil:
 		// a host that died, or stands still
 	case d.told.first(to):
-		d.log.Warn("a host is not connected to: "+stranger(err), "peer", to, "error", err)
+		d.log.Warn("a host is not connected to: "+handshakeProblem(err), "peer", to, "error", err)
 	}
 	return conn, info, err
 }
@@ -177,8 +177,8 @@ func left(err error) bool {
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// stranger says in words what a failed handshake means.
-func stranger(err error) string {
+// handshakeProblem is what a failed handshake means, in words.
+func handshakeProblem(err error) string {
 	var noTLS tls.RecordHeaderError
 	if errors.As(err, &noTLS) {
 		return "it does not speak TLS, so it is no host of this hub"

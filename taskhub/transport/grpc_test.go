@@ -47,7 +47,7 @@ func newHand() *hand {
 
 func (h *hand) Call(ctx context.Context, r *Request) *Response { return h.call(ctx, r) }
 func (h *hand) Post(p *Post)                                   { h.post(p) }
-func (h *hand) Lost(address string)                            { h.lost <- address }
+func (h *hand) Disconnected(address string)                    { h.lost <- address }
 
 func key(fill byte) []byte { return bytes.Repeat([]byte{fill}, KeySize) }
 
@@ -131,7 +131,9 @@ func next[T any](t *testing.T, what string, c <-chan T) T {
 	}
 }
 
-func numbered(n int) *Post { return &Post{What: &Post_Receipt{Receipt: &Receipt{UpTo: uint64(n)}}} }
+func numbered(n int) *Post {
+	return &Post{What: &Post_MessagesAck{MessagesAck: &MessagesAck{UpTo: uint64(n)}}}
+}
 
 func TestCall(t *testing.T) {
 	a, b := open(t, newHand()), open(t, newHand())
@@ -170,7 +172,7 @@ func TestPostsKeepTheirOrderAndAreBatched(t *testing.T) {
 		a.Peer(b.Address()).Post(numbered(k))
 	}
 	for k := range n {
-		if got := next(t, "post", hb.posts).GetReceipt().UpTo; got != uint64(k) {
+		if got := next(t, "post", hb.posts).GetMessagesAck().UpTo; got != uint64(k) {
 			t.Fatalf("post %d comes as number %d", got, k)
 		}
 	}
@@ -268,7 +270,7 @@ func TestHandlersFailures(t *testing.T) {
 		panic("call")
 	}
 	hb.post = func(p *Post) {
-		if p.GetReceipt().UpTo == 0 {
+		if p.GetMessagesAck().UpTo == 0 {
 			panic("post")
 		}
 		hb.posts <- p
@@ -282,7 +284,7 @@ func TestHandlersFailures(t *testing.T) {
 	}
 	a.Peer(b.Address()).Post(numbered(0))
 	a.Peer(b.Address()).Post(numbered(1))
-	if p := next(t, "post", hb.posts); p.GetReceipt().UpTo != 1 {
+	if p := next(t, "post", hb.posts); p.GetMessagesAck().UpTo != 1 {
 		t.Errorf("post: %v", p)
 	}
 }
@@ -311,7 +313,7 @@ func TestLostAndReconnect(t *testing.T) {
 		t.Errorf("Call of its successor: %v, %v", r, err)
 	}
 	peer.Post(numbered(7))
-	if p := next(t, "post", hc.posts); p.GetReceipt().UpTo != 7 {
+	if p := next(t, "post", hc.posts); p.GetMessagesAck().UpTo != 7 {
 		t.Errorf("post: %v", p)
 	}
 }
@@ -377,7 +379,7 @@ func TestCloseOfAPeer(t *testing.T) {
 		t.Fatal("a closed peer is given out")
 	}
 	fresh.Post(numbered(2))
-	if p := next(t, "post", hb.posts); p.GetReceipt().UpTo != 2 {
+	if p := next(t, "post", hb.posts); p.GetMessagesAck().UpTo != 2 {
 		t.Errorf("post: %v", p)
 	}
 	a.Close()

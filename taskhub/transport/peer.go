@@ -69,7 +69,7 @@ func (p *grpcPeer) broke(l *link, made bool) {
 	closed := p.closed
 	p.mu.Unlock()
 	if !closed {
-		p.g.guarded("the loss", func() { p.g.handler.Lost(p.address) })
+		p.g.guarded("the disconnection", func() { p.g.handler.Disconnected(p.address) })
 	}
 }
 

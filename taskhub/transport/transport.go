@@ -45,7 +45,7 @@ type Handler interface {
 	// Post takes what another host has sent. It must not block for long: the posts of one
 	// host are taken one after another.
 	Post(p *Post)
-	// Lost reports that the connection to an address broke or could not be made. It may be
+	// Disconnected reports that the connection to an address broke or could not be made. It may be
 	// called more than once for one break.
-	Lost(address string)
+	Disconnected(address string)
 }

@@ -206,8 +206,8 @@ type Request struct {
 	//	*Request_History
 	//	*Request_List
 	//	*Request_Move
-	//	*Request_Check
-	//	*Request_Roll
+	//	*Request_Poll
+	//	*Request_InFlight
 	Op            isRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -379,19 +379,19 @@ func (x *Request) GetMove() *Move {
 	return nil
 }
 
-func (x *Request) GetCheck() *Check {
+func (x *Request) GetPoll() *Poll {
 	if x != nil {
-		if x, ok := x.Op.(*Request_Check); ok {
-			return x.Check
+		if x, ok := x.Op.(*Request_Poll); ok {
+			return x.Poll
 		}
 	}
 	return nil
 }
 
-func (x *Request) GetRoll() *Roll {
+func (x *Request) GetInFlight() *InFlight {
 	if x != nil {
-		if x, ok := x.Op.(*Request_Roll); ok {
-			return x.Roll
+		if x, ok := x.Op.(*Request_InFlight); ok {
+			return x.InFlight
 		}
 	}
 	return nil
@@ -449,12 +449,12 @@ type Request_Move struct {
 	Move *Move `protobuf:"bytes,30,opt,name=move,proto3,oneof"`
 }
 
-type Request_Check struct {
-	Check *Check `protobuf:"bytes,31,opt,name=check,proto3,oneof"`
+type Request_Poll struct {
+	Poll *Poll `protobuf:"bytes,31,opt,name=poll,proto3,oneof"`
 }
 
-type Request_Roll struct {
-	Roll *Roll `protobuf:"bytes,32,opt,name=roll,proto3,oneof"`
+type Request_InFlight struct {
+	InFlight *InFlight `protobuf:"bytes,32,opt,name=in_flight,json=inFlight,proto3,oneof"`
 }
 
 func (*Request_Start) isRequest_Op() {}
@@ -481,9 +481,9 @@ func (*Request_List) isRequest_Op() {}
 
 func (*Request_Move) isRequest_Op() {}
 
-func (*Request_Check) isRequest_Op() {}
+func (*Request_Poll) isRequest_Op() {}
 
-func (*Request_Roll) isRequest_Op() {}
+func (*Request_InFlight) isRequest_Op() {}
 
 type Start struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1012,8 +1012,8 @@ type Response struct {
 	More          bool                    `protobuf:"varint,8,opt,name=more,proto3" json:"more,omitempty"`          // list, purge_some: there may be more
 	Purged        uint32                  `protobuf:"varint,9,opt,name=purged,proto3" json:"purged,omitempty"`
 	Moved         uint32                  `protobuf:"varint,10,opt,name=moved,proto3" json:"moved,omitempty"`    // move: the partition that was released
-	Unknown       []*Token                `protobuf:"bytes,11,rep,name=unknown,proto3" json:"unknown,omitempty"` // check: those that this host does not know
-	Tasks         []*Task                 `protobuf:"bytes,12,rep,name=tasks,proto3" json:"tasks,omitempty"`     // roll
+	Unknown       []*Token                `protobuf:"bytes,11,rep,name=unknown,proto3" json:"unknown,omitempty"` // poll: those that this host does not know
+	Tasks         []*Task                 `protobuf:"bytes,12,rep,name=tasks,proto3" json:"tasks,omitempty"`     // in_flight
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1289,11 +1289,11 @@ type Post struct {
 	// Types that are valid to be assigned to What:
 	//
 	//	*Post_Messages
-	//	*Post_Receipt
-	//	*Post_Hello
+	//	*Post_MessagesAck
+	//	*Post_Heartbeat
 	//	*Post_Work
-	//	*Post_Done
-	//	*Post_Taken
+	//	*Post_Results
+	//	*Post_ResultsAck
 	What          isPost_What `protobuf_oneof:"what"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1352,19 +1352,19 @@ func (x *Post) GetMessages() *Messages {
 	return nil
 }
 
-func (x *Post) GetReceipt() *Receipt {
+func (x *Post) GetMessagesAck() *MessagesAck {
 	if x != nil {
-		if x, ok := x.What.(*Post_Receipt); ok {
-			return x.Receipt
+		if x, ok := x.What.(*Post_MessagesAck); ok {
+			return x.MessagesAck
 		}
 	}
 	return nil
 }
 
-func (x *Post) GetHello() *Hello {
+func (x *Post) GetHeartbeat() *Heartbeat {
 	if x != nil {
-		if x, ok := x.What.(*Post_Hello); ok {
-			return x.Hello
+		if x, ok := x.What.(*Post_Heartbeat); ok {
+			return x.Heartbeat
 		}
 	}
 	return nil
@@ -1379,19 +1379,19 @@ func (x *Post) GetWork() *Work {
 	return nil
 }
 
-func (x *Post) GetDone() *Done {
+func (x *Post) GetResults() *Results {
 	if x != nil {
-		if x, ok := x.What.(*Post_Done); ok {
-			return x.Done
+		if x, ok := x.What.(*Post_Results); ok {
+			return x.Results
 		}
 	}
 	return nil
 }
 
-func (x *Post) GetTaken() *Taken {
+func (x *Post) GetResultsAck() *ResultsAck {
 	if x != nil {
-		if x, ok := x.What.(*Post_Taken); ok {
-			return x.Taken
+		if x, ok := x.What.(*Post_ResultsAck); ok {
+			return x.ResultsAck
 		}
 	}
 	return nil
@@ -1405,37 +1405,37 @@ type Post_Messages struct {
 	Messages *Messages `protobuf:"bytes,2,opt,name=messages,proto3,oneof"`
 }
 
-type Post_Receipt struct {
-	Receipt *Receipt `protobuf:"bytes,3,opt,name=receipt,proto3,oneof"`
+type Post_MessagesAck struct {
+	MessagesAck *MessagesAck `protobuf:"bytes,3,opt,name=messages_ack,json=messagesAck,proto3,oneof"`
 }
 
-type Post_Hello struct {
-	Hello *Hello `protobuf:"bytes,4,opt,name=hello,proto3,oneof"`
+type Post_Heartbeat struct {
+	Heartbeat *Heartbeat `protobuf:"bytes,4,opt,name=heartbeat,proto3,oneof"`
 }
 
 type Post_Work struct {
 	Work *Work `protobuf:"bytes,5,opt,name=work,proto3,oneof"`
 }
 
-type Post_Done struct {
-	Done *Done `protobuf:"bytes,6,opt,name=done,proto3,oneof"`
+type Post_Results struct {
+	Results *Results `protobuf:"bytes,6,opt,name=results,proto3,oneof"`
 }
 
-type Post_Taken struct {
-	Taken *Taken `protobuf:"bytes,7,opt,name=taken,proto3,oneof"`
+type Post_ResultsAck struct {
+	ResultsAck *ResultsAck `protobuf:"bytes,7,opt,name=results_ack,json=resultsAck,proto3,oneof"`
 }
 
 func (*Post_Messages) isPost_What() {}
 
-func (*Post_Receipt) isPost_What() {}
+func (*Post_MessagesAck) isPost_What() {}
 
-func (*Post_Hello) isPost_What() {}
+func (*Post_Heartbeat) isPost_What() {}
 
 func (*Post_Work) isPost_What() {}
 
-func (*Post_Done) isPost_What() {}
+func (*Post_Results) isPost_What() {}
 
-func (*Post_Taken) isPost_What() {}
+func (*Post_ResultsAck) isPost_What() {}
 
 // Messages go from partition src to the owner of dst.
 type Messages struct {
@@ -1506,8 +1506,8 @@ func (x *Messages) GetMessages() [][]byte {
 	return nil
 }
 
-// Receipt says that partition dst has taken in what src sent up to up_to.
-type Receipt struct {
+// MessagesAck says that partition dst has taken in what src sent up to up_to.
+type MessagesAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Src           uint32                 `protobuf:"varint,1,opt,name=src,proto3" json:"src,omitempty"`
 	Dst           uint32                 `protobuf:"varint,2,opt,name=dst,proto3" json:"dst,omitempty"`
@@ -1516,20 +1516,20 @@ type Receipt struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Receipt) Reset() {
-	*x = Receipt{}
+func (x *MessagesAck) Reset() {
+	*x = MessagesAck{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Receipt) String() string {
+func (x *MessagesAck) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Receipt) ProtoMessage() {}
+func (*MessagesAck) ProtoMessage() {}
 
-func (x *Receipt) ProtoReflect() protoreflect.Message {
+func (x *MessagesAck) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1541,35 +1541,35 @@ func (x *Receipt) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
-func (*Receipt) Descriptor() ([]byte, []int) {
+// Deprecated: Use MessagesAck.ProtoReflect.Descriptor instead.
+func (*MessagesAck) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{14}
 }
 
-func (x *Receipt) GetSrc() uint32 {
+func (x *MessagesAck) GetSrc() uint32 {
 	if x != nil {
 		return x.Src
 	}
 	return 0
 }
 
-func (x *Receipt) GetDst() uint32 {
+func (x *MessagesAck) GetDst() uint32 {
 	if x != nil {
 		return x.Dst
 	}
 	return 0
 }
 
-func (x *Receipt) GetUpTo() uint64 {
+func (x *MessagesAck) GetUpTo() uint64 {
 	if x != nil {
 		return x.UpTo
 	}
 	return 0
 }
 
-// Hello tells the others that a host is alive and what it owns. It is sent at an
+// Heartbeat tells the others that a host is alive and what it owns. It is sent at an
 // interval, and at once when something changes.
-type Hello struct {
+type Heartbeat struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Session string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	Address string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
@@ -1578,32 +1578,33 @@ type Hello struct {
 	Known []*Host `protobuf:"bytes,4,rep,name=known,proto3" json:"known,omitempty"`
 	// leaving: the host is stopping and takes no partitions.
 	Leaving bool `protobuf:"varint,5,opt,name=leaving,proto3" json:"leaving,omitempty"`
-	// functions are the durable functions that the host can run; room is for how many.
+	// functions are the durable functions that the host can run; free_slots how many of them
+	// it can begin now.
 	Functions []*Function `protobuf:"bytes,20,rep,name=functions,proto3" json:"functions,omitempty"`
-	Room      *Room       `protobuf:"bytes,21,opt,name=room,proto3" json:"room,omitempty"`
-	// sleepy: the host has had nothing to do for a while and would hibernate.
-	Sleepy bool `protobuf:"varint,6,opt,name=sleepy,proto3" json:"sleepy,omitempty"`
-	// asleep: the host hibernates, and has released what it owned. Its session ends.
-	Asleep        bool        `protobuf:"varint,7,opt,name=asleep,proto3" json:"asleep,omitempty"`
+	FreeSlots *FreeSlots  `protobuf:"bytes,21,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
+	// idle: the host has had nothing to do for a while and would hibernate.
+	Idle bool `protobuf:"varint,6,opt,name=idle,proto3" json:"idle,omitempty"`
+	// dormant: the host hibernates, and has released what it owned. Its session ends.
+	Dormant       bool        `protobuf:"varint,7,opt,name=dormant,proto3" json:"dormant,omitempty"`
 	Released      []*Released `protobuf:"bytes,8,rep,name=released,proto3" json:"released,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Hello) Reset() {
-	*x = Hello{}
+func (x *Heartbeat) Reset() {
+	*x = Heartbeat{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Hello) String() string {
+func (x *Heartbeat) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Hello) ProtoMessage() {}
+func (*Heartbeat) ProtoMessage() {}
 
-func (x *Hello) ProtoReflect() protoreflect.Message {
+func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1615,75 +1616,75 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Hello.ProtoReflect.Descriptor instead.
-func (*Hello) Descriptor() ([]byte, []int) {
+// Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
+func (*Heartbeat) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *Hello) GetSession() string {
+func (x *Heartbeat) GetSession() string {
 	if x != nil {
 		return x.Session
 	}
 	return ""
 }
 
-func (x *Hello) GetAddress() string {
+func (x *Heartbeat) GetAddress() string {
 	if x != nil {
 		return x.Address
 	}
 	return ""
 }
 
-func (x *Hello) GetOwned() []*Owned {
+func (x *Heartbeat) GetOwned() []*Owned {
 	if x != nil {
 		return x.Owned
 	}
 	return nil
 }
 
-func (x *Hello) GetKnown() []*Host {
+func (x *Heartbeat) GetKnown() []*Host {
 	if x != nil {
 		return x.Known
 	}
 	return nil
 }
 
-func (x *Hello) GetLeaving() bool {
+func (x *Heartbeat) GetLeaving() bool {
 	if x != nil {
 		return x.Leaving
 	}
 	return false
 }
 
-func (x *Hello) GetFunctions() []*Function {
+func (x *Heartbeat) GetFunctions() []*Function {
 	if x != nil {
 		return x.Functions
 	}
 	return nil
 }
 
-func (x *Hello) GetRoom() *Room {
+func (x *Heartbeat) GetFreeSlots() *FreeSlots {
 	if x != nil {
-		return x.Room
+		return x.FreeSlots
 	}
 	return nil
 }
 
-func (x *Hello) GetSleepy() bool {
+func (x *Heartbeat) GetIdle() bool {
 	if x != nil {
-		return x.Sleepy
+		return x.Idle
 	}
 	return false
 }
 
-func (x *Hello) GetAsleep() bool {
+func (x *Heartbeat) GetDormant() bool {
 	if x != nil {
-		return x.Asleep
+		return x.Dormant
 	}
 	return false
 }
 
-func (x *Hello) GetReleased() []*Released {
+func (x *Heartbeat) GetReleased() []*Released {
 	if x != nil {
 		return x.Released
 	}
@@ -1803,12 +1804,12 @@ func (x *Host) GetAddress() string {
 	return ""
 }
 
-// Owned is a partition and its owner, or its heir while it is being moved.
+// Owned is a partition and its owner, or its successor while it is being moved.
 type Owned struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Heir          *Host                  `protobuf:"bytes,3,opt,name=heir,proto3" json:"heir,omitempty"` // set: the sender has released it to this host
+	Successor     *Host                  `protobuf:"bytes,3,opt,name=successor,proto3" json:"successor,omitempty"` // set: the sender has released it to this host
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1857,9 +1858,9 @@ func (x *Owned) GetEpoch() uint64 {
 	return 0
 }
 
-func (x *Owned) GetHeir() *Host {
+func (x *Owned) GetSuccessor() *Host {
 	if x != nil {
-		return x.Heir
+		return x.Successor
 	}
 	return nil
 }
@@ -1917,28 +1918,28 @@ func (x *Function) GetName() string {
 	return ""
 }
 
-// Room says how many more work items of each kind a host can begin at once.
-type Room struct {
+// FreeSlots says how many more work items of each kind a host can begin at once.
+type FreeSlots struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Free          []uint32               `protobuf:"varint,1,rep,packed,name=free,proto3" json:"free,omitempty"` // by the numbers of Function.kind
+	ByKind        []uint32               `protobuf:"varint,1,rep,packed,name=by_kind,json=byKind,proto3" json:"by_kind,omitempty"` // indexed by Function.kind
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Room) Reset() {
-	*x = Room{}
+func (x *FreeSlots) Reset() {
+	*x = FreeSlots{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Room) String() string {
+func (x *FreeSlots) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Room) ProtoMessage() {}
+func (*FreeSlots) ProtoMessage() {}
 
-func (x *Room) ProtoReflect() protoreflect.Message {
+func (x *FreeSlots) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1950,14 +1951,14 @@ func (x *Room) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Room.ProtoReflect.Descriptor instead.
-func (*Room) Descriptor() ([]byte, []int) {
+// Deprecated: Use FreeSlots.ProtoReflect.Descriptor instead.
+func (*FreeSlots) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *Room) GetFree() []uint32 {
+func (x *FreeSlots) GetByKind() []uint32 {
 	if x != nil {
-		return x.Free
+		return x.ByKind
 	}
 	return nil
 }
@@ -2028,7 +2029,7 @@ func (x *Token) GetSerial() uint64 {
 // run, under another token of the same partition goes on under the higher one.
 type Work struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the answers go
+	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the results go
 	Items         []*Item                `protobuf:"bytes,2,rep,name=items,proto3" json:"items,omitempty"`
 	Cancels       []*Token               `protobuf:"bytes,4,rep,name=cancels,proto3" json:"cancels,omitempty"` // activities whose outcome is no longer wanted
 	Evict         []string               `protobuf:"bytes,5,rep,name=evict,proto3" json:"evict,omitempty"`     // executions that ended
@@ -2353,32 +2354,33 @@ func (x *Activity) GetInput() string {
 	return ""
 }
 
-// Done brings answers to the owner. It may come twice, and is kept until Taken.
-type Done struct {
+// Results brings the results of work items to the owner of their partition. It may come
+// twice: the sender keeps a result until ResultsAck.
+type Results struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
-	Runner  string                 `protobuf:"bytes,1,opt,name=runner,proto3" json:"runner,omitempty"` // address of the host that sends it
+	Worker  string                 `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"` // address of the host that ran the items
 	Results []*Result              `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
 	// refused: not begun, because the host has not got the function, or is leaving.
-	Refused       []*Token `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
-	Room          *Room    `protobuf:"bytes,5,opt,name=room,proto3" json:"room,omitempty"` // that is left
+	Refused       []*Token   `protobuf:"bytes,4,rep,name=refused,proto3" json:"refused,omitempty"`
+	FreeSlots     *FreeSlots `protobuf:"bytes,5,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Done) Reset() {
-	*x = Done{}
+func (x *Results) Reset() {
+	*x = Results{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Done) String() string {
+func (x *Results) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Done) ProtoMessage() {}
+func (*Results) ProtoMessage() {}
 
-func (x *Done) ProtoReflect() protoreflect.Message {
+func (x *Results) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2390,35 +2392,35 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Done.ProtoReflect.Descriptor instead.
-func (*Done) Descriptor() ([]byte, []int) {
+// Deprecated: Use Results.ProtoReflect.Descriptor instead.
+func (*Results) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{26}
 }
 
-func (x *Done) GetRunner() string {
+func (x *Results) GetWorker() string {
 	if x != nil {
-		return x.Runner
+		return x.Worker
 	}
 	return ""
 }
 
-func (x *Done) GetResults() []*Result {
+func (x *Results) GetResults() []*Result {
 	if x != nil {
 		return x.Results
 	}
 	return nil
 }
 
-func (x *Done) GetRefused() []*Token {
+func (x *Results) GetRefused() []*Token {
 	if x != nil {
 		return x.Refused
 	}
 	return nil
 }
 
-func (x *Done) GetRoom() *Room {
+func (x *Results) GetFreeSlots() *FreeSlots {
 	if x != nil {
-		return x.Room
+		return x.FreeSlots
 	}
 	return nil
 }
@@ -2659,28 +2661,29 @@ func (x *ActivityResult) GetFailure() *history.TaskFailureDetails {
 	return nil
 }
 
-// Taken says that answers have been committed, or are not wanted: they can be forgotten.
-type Taken struct {
+// ResultsAck says that results have been committed, or are not wanted: the worker can
+// forget them.
+type ResultsAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tokens        []*Token               `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Taken) Reset() {
-	*x = Taken{}
+func (x *ResultsAck) Reset() {
+	*x = ResultsAck{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Taken) String() string {
+func (x *ResultsAck) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Taken) ProtoMessage() {}
+func (*ResultsAck) ProtoMessage() {}
 
-func (x *Taken) ProtoReflect() protoreflect.Message {
+func (x *ResultsAck) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2692,42 +2695,42 @@ func (x *Taken) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Taken.ProtoReflect.Descriptor instead.
-func (*Taken) Descriptor() ([]byte, []int) {
+// Deprecated: Use ResultsAck.ProtoReflect.Descriptor instead.
+func (*ResultsAck) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{30}
 }
 
-func (x *Taken) GetTokens() []*Token {
+func (x *ResultsAck) GetTokens() []*Token {
 	if x != nil {
 		return x.Tokens
 	}
 	return nil
 }
 
-// Check asks for work that is out for long. What the host has finished it answers again
-// by Done.
-type Check struct {
+// Poll asks a worker for items that it has had for long. The results of those that it has
+// finished it sends again.
+type Poll struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the answers go
+	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // address to which the results go
 	Tokens        []*Token               `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Check) Reset() {
-	*x = Check{}
+func (x *Poll) Reset() {
+	*x = Poll{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Check) String() string {
+func (x *Poll) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Check) ProtoMessage() {}
+func (*Poll) ProtoMessage() {}
 
-func (x *Check) ProtoReflect() protoreflect.Message {
+func (x *Poll) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2739,28 +2742,28 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Check.ProtoReflect.Descriptor instead.
-func (*Check) Descriptor() ([]byte, []int) {
+// Deprecated: Use Poll.ProtoReflect.Descriptor instead.
+func (*Poll) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{31}
 }
 
-func (x *Check) GetOwner() string {
+func (x *Poll) GetOwner() string {
 	if x != nil {
 		return x.Owner
 	}
 	return ""
 }
 
-func (x *Check) GetTokens() []*Token {
+func (x *Poll) GetTokens() []*Token {
 	if x != nil {
 		return x.Tokens
 	}
 	return nil
 }
 
-// Roll is what the new owner of a partition asks: which of its activities the host runs,
+// InFlight is what the new owner of a partition asks: which of its activities the host runs,
 // or has run without anybody taking the result.
-type Roll struct {
+type InFlight struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Partition     uint32                 `protobuf:"varint,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"` // of the new owner; only activities of earlier ones are meant
@@ -2768,20 +2771,20 @@ type Roll struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Roll) Reset() {
-	*x = Roll{}
+func (x *InFlight) Reset() {
+	*x = InFlight{}
 	mi := &file_taskhub_transport_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Roll) String() string {
+func (x *InFlight) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Roll) ProtoMessage() {}
+func (*InFlight) ProtoMessage() {}
 
-func (x *Roll) ProtoReflect() protoreflect.Message {
+func (x *InFlight) ProtoReflect() protoreflect.Message {
 	mi := &file_taskhub_transport_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2793,19 +2796,19 @@ func (x *Roll) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Roll.ProtoReflect.Descriptor instead.
-func (*Roll) Descriptor() ([]byte, []int) {
+// Deprecated: Use InFlight.ProtoReflect.Descriptor instead.
+func (*InFlight) Descriptor() ([]byte, []int) {
 	return file_taskhub_transport_wire_proto_rawDescGZIP(), []int{32}
 }
 
-func (x *Roll) GetPartition() uint32 {
+func (x *InFlight) GetPartition() uint32 {
 	if x != nil {
 		return x.Partition
 	}
 	return 0
 }
 
-func (x *Roll) GetEpoch() uint64 {
+func (x *InFlight) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
 	}
@@ -2878,7 +2881,7 @@ var File_taskhub_transport_wire_proto protoreflect.FileDescriptor
 const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\n" +
 	"\x1ctaskhub/transport/wire.proto\x12\x15durafunc.transport.v1\x1a\x1dtaskhub/history/history.proto\"\a\n" +
-	"\x05Ended\"\x95\x06\n" +
+	"\x05Ended\"\x9f\x06\n" +
 	"\aRequest\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\tR\x03hub\x12\x1c\n" +
 	"\tpartition\x18\x02 \x01(\rR\tpartition\x12\x1d\n" +
@@ -2898,9 +2901,9 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x04wait\x18\x15 \x01(\tH\x00R\x04wait\x12\x1a\n" +
 	"\ahistory\x18\x16 \x01(\tH\x00R\ahistory\x122\n" +
 	"\x04list\x18\x17 \x01(\v2\x1c.durafunc.transport.v1.QueryH\x00R\x04list\x121\n" +
-	"\x04move\x18\x1e \x01(\v2\x1b.durafunc.transport.v1.MoveH\x00R\x04move\x124\n" +
-	"\x05check\x18\x1f \x01(\v2\x1c.durafunc.transport.v1.CheckH\x00R\x05check\x121\n" +
-	"\x04roll\x18  \x01(\v2\x1b.durafunc.transport.v1.RollH\x00R\x04rollB\x04\n" +
+	"\x04move\x18\x1e \x01(\v2\x1b.durafunc.transport.v1.MoveH\x00R\x04move\x121\n" +
+	"\x04poll\x18\x1f \x01(\v2\x1b.durafunc.transport.v1.PollH\x00R\x04poll\x12>\n" +
+	"\tin_flight\x18  \x01(\v2\x1f.durafunc.transport.v1.InFlightH\x00R\binFlightB\x04\n" +
 	"\x02op\"\xa4\x02\n" +
 	"\x05Start\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x12\n" +
@@ -2980,35 +2983,37 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\b\n" +
 	"\x06_inputB\t\n" +
 	"\a_outputB\x10\n" +
-	"\x0e_custom_status\"\xed\x02\n" +
+	"\x0e_custom_status\"\x9f\x03\n" +
 	"\x04Post\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\tR\x03hub\x12=\n" +
-	"\bmessages\x18\x02 \x01(\v2\x1f.durafunc.transport.v1.MessagesH\x00R\bmessages\x12:\n" +
-	"\areceipt\x18\x03 \x01(\v2\x1e.durafunc.transport.v1.ReceiptH\x00R\areceipt\x124\n" +
-	"\x05hello\x18\x04 \x01(\v2\x1c.durafunc.transport.v1.HelloH\x00R\x05hello\x121\n" +
-	"\x04work\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.WorkH\x00R\x04work\x121\n" +
-	"\x04done\x18\x06 \x01(\v2\x1b.durafunc.transport.v1.DoneH\x00R\x04done\x124\n" +
-	"\x05taken\x18\a \x01(\v2\x1c.durafunc.transport.v1.TakenH\x00R\x05takenB\x06\n" +
+	"\bmessages\x18\x02 \x01(\v2\x1f.durafunc.transport.v1.MessagesH\x00R\bmessages\x12G\n" +
+	"\fmessages_ack\x18\x03 \x01(\v2\".durafunc.transport.v1.MessagesAckH\x00R\vmessagesAck\x12@\n" +
+	"\theartbeat\x18\x04 \x01(\v2 .durafunc.transport.v1.HeartbeatH\x00R\theartbeat\x121\n" +
+	"\x04work\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.WorkH\x00R\x04work\x12:\n" +
+	"\aresults\x18\x06 \x01(\v2\x1e.durafunc.transport.v1.ResultsH\x00R\aresults\x12D\n" +
+	"\vresults_ack\x18\a \x01(\v2!.durafunc.transport.v1.ResultsAckH\x00R\n" +
+	"resultsAckB\x06\n" +
 	"\x04what\"`\n" +
 	"\bMessages\x12\x10\n" +
 	"\x03src\x18\x01 \x01(\rR\x03src\x12\x10\n" +
 	"\x03dst\x18\x02 \x01(\rR\x03dst\x12\x14\n" +
 	"\x05first\x18\x03 \x01(\x04R\x05first\x12\x1a\n" +
-	"\bmessages\x18\x04 \x03(\fR\bmessages\"B\n" +
-	"\aReceipt\x12\x10\n" +
+	"\bmessages\x18\x04 \x03(\fR\bmessages\"F\n" +
+	"\vMessagesAck\x12\x10\n" +
 	"\x03src\x18\x01 \x01(\rR\x03src\x12\x10\n" +
 	"\x03dst\x18\x02 \x01(\rR\x03dst\x12\x13\n" +
-	"\x05up_to\x18\x03 \x01(\x04R\x04upTo\"\x99\x03\n" +
-	"\x05Hello\x12\x18\n" +
+	"\x05up_to\x18\x03 \x01(\x04R\x04upTo\"\xab\x03\n" +
+	"\tHeartbeat\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
 	"\aaddress\x18\x02 \x01(\tR\aaddress\x122\n" +
 	"\x05owned\x18\x03 \x03(\v2\x1c.durafunc.transport.v1.OwnedR\x05owned\x121\n" +
 	"\x05known\x18\x04 \x03(\v2\x1b.durafunc.transport.v1.HostR\x05known\x12\x18\n" +
 	"\aleaving\x18\x05 \x01(\bR\aleaving\x12=\n" +
-	"\tfunctions\x18\x14 \x03(\v2\x1f.durafunc.transport.v1.FunctionR\tfunctions\x12/\n" +
-	"\x04room\x18\x15 \x01(\v2\x1b.durafunc.transport.v1.RoomR\x04room\x12\x16\n" +
-	"\x06sleepy\x18\x06 \x01(\bR\x06sleepy\x12\x16\n" +
-	"\x06asleep\x18\a \x01(\bR\x06asleep\x12;\n" +
+	"\tfunctions\x18\x14 \x03(\v2\x1f.durafunc.transport.v1.FunctionR\tfunctions\x12?\n" +
+	"\n" +
+	"free_slots\x18\x15 \x01(\v2 .durafunc.transport.v1.FreeSlotsR\tfreeSlots\x12\x12\n" +
+	"\x04idle\x18\x06 \x01(\bR\x04idle\x12\x18\n" +
+	"\adormant\x18\a \x01(\bR\adormant\x12;\n" +
 	"\breleased\x18\b \x03(\v2\x1f.durafunc.transport.v1.ReleasedR\breleased\"W\n" +
 	"\bReleased\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
@@ -3016,16 +3021,16 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\awake_at\x18\x03 \x01(\x03R\x06wakeAt\":\n" +
 	"\x04Host\x12\x18\n" +
 	"\asession\x18\x01 \x01(\tR\asession\x12\x18\n" +
-	"\aaddress\x18\x02 \x01(\tR\aaddress\"l\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"v\n" +
 	"\x05Owned\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12/\n" +
-	"\x04heir\x18\x03 \x01(\v2\x1b.durafunc.transport.v1.HostR\x04heir\"2\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x129\n" +
+	"\tsuccessor\x18\x03 \x01(\v2\x1b.durafunc.transport.v1.HostR\tsuccessor\"2\n" +
 	"\bFunction\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x1a\n" +
-	"\x04Room\x12\x12\n" +
-	"\x04free\x18\x01 \x03(\rR\x04free\"S\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"$\n" +
+	"\tFreeSlots\x12\x17\n" +
+	"\aby_kind\x18\x01 \x03(\rR\x06byKind\"S\n" +
 	"\x05Token\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x16\n" +
@@ -3056,12 +3061,13 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x03new\x18\x05 \x01(\fR\x03new\"/\n" +
 	"\bActivity\x12\x19\n" +
 	"\x05input\x18\x01 \x01(\tH\x00R\x05input\x88\x01\x01B\b\n" +
-	"\x06_input\"\xc0\x01\n" +
-	"\x04Done\x12\x16\n" +
-	"\x06runner\x18\x01 \x01(\tR\x06runner\x127\n" +
+	"\x06_input\"\xd3\x01\n" +
+	"\aResults\x12\x16\n" +
+	"\x06worker\x18\x01 \x01(\tR\x06worker\x127\n" +
 	"\aresults\x18\x02 \x03(\v2\x1d.durafunc.transport.v1.ResultR\aresults\x126\n" +
-	"\arefused\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\arefused\x12/\n" +
-	"\x04room\x18\x05 \x01(\v2\x1b.durafunc.transport.v1.RoomR\x04room\"\x85\x02\n" +
+	"\arefused\x18\x04 \x03(\v2\x1c.durafunc.transport.v1.TokenR\arefused\x12?\n" +
+	"\n" +
+	"free_slots\x18\x05 \x01(\v2 .durafunc.transport.v1.FreeSlotsR\tfreeSlots\"\x85\x02\n" +
 	"\x06Result\x122\n" +
 	"\x05token\x18\x01 \x01(\v2\x1c.durafunc.transport.v1.TokenR\x05token\x128\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1e.durafunc.transport.v1.OutcomeR\aoutcome\x12@\n" +
@@ -3083,13 +3089,14 @@ const file_taskhub_transport_wire_proto_rawDesc = "" +
 	"\x0eActivityResult\x12\x1b\n" +
 	"\x06result\x18\x01 \x01(\tH\x00R\x06result\x88\x01\x01\x12A\n" +
 	"\afailure\x18\x02 \x01(\v2'.durafunc.history.v1.TaskFailureDetailsR\afailureB\t\n" +
-	"\a_result\"=\n" +
-	"\x05Taken\x124\n" +
-	"\x06tokens\x18\x01 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\"S\n" +
-	"\x05Check\x12\x14\n" +
+	"\a_result\"B\n" +
+	"\n" +
+	"ResultsAck\x124\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\"R\n" +
+	"\x04Poll\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x124\n" +
-	"\x06tokens\x18\x02 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\":\n" +
-	"\x04Roll\x12\x1c\n" +
+	"\x06tokens\x18\x02 \x03(\v2\x1c.durafunc.transport.v1.TokenR\x06tokens\">\n" +
+	"\bInFlight\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\"T\n" +
 	"\x04Task\x12\x1a\n" +
@@ -3149,25 +3156,25 @@ var file_taskhub_transport_wire_proto_goTypes = []any{
 	(*Instance)(nil),                   // 13: durafunc.transport.v1.Instance
 	(*Post)(nil),                       // 14: durafunc.transport.v1.Post
 	(*Messages)(nil),                   // 15: durafunc.transport.v1.Messages
-	(*Receipt)(nil),                    // 16: durafunc.transport.v1.Receipt
-	(*Hello)(nil),                      // 17: durafunc.transport.v1.Hello
+	(*MessagesAck)(nil),                // 16: durafunc.transport.v1.MessagesAck
+	(*Heartbeat)(nil),                  // 17: durafunc.transport.v1.Heartbeat
 	(*Released)(nil),                   // 18: durafunc.transport.v1.Released
 	(*Host)(nil),                       // 19: durafunc.transport.v1.Host
 	(*Owned)(nil),                      // 20: durafunc.transport.v1.Owned
 	(*Function)(nil),                   // 21: durafunc.transport.v1.Function
-	(*Room)(nil),                       // 22: durafunc.transport.v1.Room
+	(*FreeSlots)(nil),                  // 22: durafunc.transport.v1.FreeSlots
 	(*Token)(nil),                      // 23: durafunc.transport.v1.Token
 	(*Work)(nil),                       // 24: durafunc.transport.v1.Work
 	(*Item)(nil),                       // 25: durafunc.transport.v1.Item
 	(*Episode)(nil),                    // 26: durafunc.transport.v1.Episode
 	(*Activity)(nil),                   // 27: durafunc.transport.v1.Activity
-	(*Done)(nil),                       // 28: durafunc.transport.v1.Done
+	(*Results)(nil),                    // 28: durafunc.transport.v1.Results
 	(*Result)(nil),                     // 29: durafunc.transport.v1.Result
 	(*EpisodeResult)(nil),              // 30: durafunc.transport.v1.EpisodeResult
 	(*ActivityResult)(nil),             // 31: durafunc.transport.v1.ActivityResult
-	(*Taken)(nil),                      // 32: durafunc.transport.v1.Taken
-	(*Check)(nil),                      // 33: durafunc.transport.v1.Check
-	(*Roll)(nil),                       // 34: durafunc.transport.v1.Roll
+	(*ResultsAck)(nil),                 // 32: durafunc.transport.v1.ResultsAck
+	(*Poll)(nil),                       // 33: durafunc.transport.v1.Poll
+	(*InFlight)(nil),                   // 34: durafunc.transport.v1.InFlight
 	(*Task)(nil),                       // 35: durafunc.transport.v1.Task
 	nil,                                // 36: durafunc.transport.v1.Start.TagsEntry
 	nil,                                // 37: durafunc.transport.v1.Instance.TagsEntry
@@ -3187,8 +3194,8 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	8,  // 6: durafunc.transport.v1.Request.get:type_name -> durafunc.transport.v1.Get
 	9,  // 7: durafunc.transport.v1.Request.list:type_name -> durafunc.transport.v1.Query
 	11, // 8: durafunc.transport.v1.Request.move:type_name -> durafunc.transport.v1.Move
-	33, // 9: durafunc.transport.v1.Request.check:type_name -> durafunc.transport.v1.Check
-	34, // 10: durafunc.transport.v1.Request.roll:type_name -> durafunc.transport.v1.Roll
+	33, // 9: durafunc.transport.v1.Request.poll:type_name -> durafunc.transport.v1.Poll
+	34, // 10: durafunc.transport.v1.Request.in_flight:type_name -> durafunc.transport.v1.InFlight
 	36, // 11: durafunc.transport.v1.Start.tags:type_name -> durafunc.transport.v1.Start.TagsEntry
 	9,  // 12: durafunc.transport.v1.Purge.query:type_name -> durafunc.transport.v1.Query
 	0,  // 13: durafunc.transport.v1.Response.code:type_name -> durafunc.transport.v1.Code
@@ -3201,26 +3208,26 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	41, // 20: durafunc.transport.v1.Instance.failure:type_name -> durafunc.history.v1.TaskFailureDetails
 	37, // 21: durafunc.transport.v1.Instance.tags:type_name -> durafunc.transport.v1.Instance.TagsEntry
 	15, // 22: durafunc.transport.v1.Post.messages:type_name -> durafunc.transport.v1.Messages
-	16, // 23: durafunc.transport.v1.Post.receipt:type_name -> durafunc.transport.v1.Receipt
-	17, // 24: durafunc.transport.v1.Post.hello:type_name -> durafunc.transport.v1.Hello
+	16, // 23: durafunc.transport.v1.Post.messages_ack:type_name -> durafunc.transport.v1.MessagesAck
+	17, // 24: durafunc.transport.v1.Post.heartbeat:type_name -> durafunc.transport.v1.Heartbeat
 	24, // 25: durafunc.transport.v1.Post.work:type_name -> durafunc.transport.v1.Work
-	28, // 26: durafunc.transport.v1.Post.done:type_name -> durafunc.transport.v1.Done
-	32, // 27: durafunc.transport.v1.Post.taken:type_name -> durafunc.transport.v1.Taken
-	20, // 28: durafunc.transport.v1.Hello.owned:type_name -> durafunc.transport.v1.Owned
-	19, // 29: durafunc.transport.v1.Hello.known:type_name -> durafunc.transport.v1.Host
-	21, // 30: durafunc.transport.v1.Hello.functions:type_name -> durafunc.transport.v1.Function
-	22, // 31: durafunc.transport.v1.Hello.room:type_name -> durafunc.transport.v1.Room
-	18, // 32: durafunc.transport.v1.Hello.released:type_name -> durafunc.transport.v1.Released
-	19, // 33: durafunc.transport.v1.Owned.heir:type_name -> durafunc.transport.v1.Host
+	28, // 26: durafunc.transport.v1.Post.results:type_name -> durafunc.transport.v1.Results
+	32, // 27: durafunc.transport.v1.Post.results_ack:type_name -> durafunc.transport.v1.ResultsAck
+	20, // 28: durafunc.transport.v1.Heartbeat.owned:type_name -> durafunc.transport.v1.Owned
+	19, // 29: durafunc.transport.v1.Heartbeat.known:type_name -> durafunc.transport.v1.Host
+	21, // 30: durafunc.transport.v1.Heartbeat.functions:type_name -> durafunc.transport.v1.Function
+	22, // 31: durafunc.transport.v1.Heartbeat.free_slots:type_name -> durafunc.transport.v1.FreeSlots
+	18, // 32: durafunc.transport.v1.Heartbeat.released:type_name -> durafunc.transport.v1.Released
+	19, // 33: durafunc.transport.v1.Owned.successor:type_name -> durafunc.transport.v1.Host
 	25, // 34: durafunc.transport.v1.Work.items:type_name -> durafunc.transport.v1.Item
 	23, // 35: durafunc.transport.v1.Work.cancels:type_name -> durafunc.transport.v1.Token
 	23, // 36: durafunc.transport.v1.Item.token:type_name -> durafunc.transport.v1.Token
 	26, // 37: durafunc.transport.v1.Item.episode:type_name -> durafunc.transport.v1.Episode
 	27, // 38: durafunc.transport.v1.Item.activity:type_name -> durafunc.transport.v1.Activity
 	23, // 39: durafunc.transport.v1.Episode.after:type_name -> durafunc.transport.v1.Token
-	29, // 40: durafunc.transport.v1.Done.results:type_name -> durafunc.transport.v1.Result
-	23, // 41: durafunc.transport.v1.Done.refused:type_name -> durafunc.transport.v1.Token
-	22, // 42: durafunc.transport.v1.Done.room:type_name -> durafunc.transport.v1.Room
+	29, // 40: durafunc.transport.v1.Results.results:type_name -> durafunc.transport.v1.Result
+	23, // 41: durafunc.transport.v1.Results.refused:type_name -> durafunc.transport.v1.Token
+	22, // 42: durafunc.transport.v1.Results.free_slots:type_name -> durafunc.transport.v1.FreeSlots
 	23, // 43: durafunc.transport.v1.Result.token:type_name -> durafunc.transport.v1.Token
 	1,  // 44: durafunc.transport.v1.Result.outcome:type_name -> durafunc.transport.v1.Outcome
 	30, // 45: durafunc.transport.v1.Result.episode:type_name -> durafunc.transport.v1.EpisodeResult
@@ -3230,8 +3237,8 @@ var file_taskhub_transport_wire_proto_depIdxs = []int32{
 	42, // 49: durafunc.transport.v1.EpisodeResult.actions:type_name -> durafunc.history.v1.OrchestratorAction
 	38, // 50: durafunc.transport.v1.EpisodeResult.rejected:type_name -> durafunc.transport.v1.EpisodeResult.RejectedEntry
 	41, // 51: durafunc.transport.v1.ActivityResult.failure:type_name -> durafunc.history.v1.TaskFailureDetails
-	23, // 52: durafunc.transport.v1.Taken.tokens:type_name -> durafunc.transport.v1.Token
-	23, // 53: durafunc.transport.v1.Check.tokens:type_name -> durafunc.transport.v1.Token
+	23, // 52: durafunc.transport.v1.ResultsAck.tokens:type_name -> durafunc.transport.v1.Token
+	23, // 53: durafunc.transport.v1.Poll.tokens:type_name -> durafunc.transport.v1.Token
 	41, // 54: durafunc.transport.v1.EpisodeResult.RejectedEntry.value:type_name -> durafunc.history.v1.TaskFailureDetails
 	3,  // 55: durafunc.transport.v1.Peer.Call:input_type -> durafunc.transport.v1.Request
 	14, // 56: durafunc.transport.v1.Peer.Posts:input_type -> durafunc.transport.v1.Post
@@ -3264,19 +3271,19 @@ func file_taskhub_transport_wire_proto_init() {
 		(*Request_History)(nil),
 		(*Request_List)(nil),
 		(*Request_Move)(nil),
-		(*Request_Check)(nil),
-		(*Request_Roll)(nil),
+		(*Request_Poll)(nil),
+		(*Request_InFlight)(nil),
 	}
 	file_taskhub_transport_wire_proto_msgTypes[2].OneofWrappers = []any{}
 	file_taskhub_transport_wire_proto_msgTypes[3].OneofWrappers = []any{}
 	file_taskhub_transport_wire_proto_msgTypes[11].OneofWrappers = []any{}
 	file_taskhub_transport_wire_proto_msgTypes[12].OneofWrappers = []any{
 		(*Post_Messages)(nil),
-		(*Post_Receipt)(nil),
-		(*Post_Hello)(nil),
+		(*Post_MessagesAck)(nil),
+		(*Post_Heartbeat)(nil),
 		(*Post_Work)(nil),
-		(*Post_Done)(nil),
-		(*Post_Taken)(nil),
+		(*Post_Results)(nil),
+		(*Post_ResultsAck)(nil),
 	}
 	file_taskhub_transport_wire_proto_msgTypes[23].OneofWrappers = []any{
 		(*Item_Episode)(nil),

@@ -383,15 +383,15 @@ func (m *Request_Move) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
-func (m *Request_Check) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Request_Poll) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Request_Check) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Request_Poll) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	i := len(dAtA)
-	if m.Check != nil {
-		size, err := m.Check.MarshalToSizedBufferVT(dAtA[:i])
+	if m.Poll != nil {
+		size, err := m.Poll.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -410,15 +410,15 @@ func (m *Request_Check) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
-func (m *Request_Roll) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Request_InFlight) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Request_Roll) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Request_InFlight) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	i := len(dAtA)
-	if m.Roll != nil {
-		size, err := m.Roll.MarshalToSizedBufferVT(dAtA[:i])
+	if m.InFlight != nil {
+		size, err := m.InFlight.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1295,15 +1295,15 @@ func (m *Post_Messages) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
-func (m *Post_Receipt) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Post_MessagesAck) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Post_Receipt) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Post_MessagesAck) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	i := len(dAtA)
-	if m.Receipt != nil {
-		size, err := m.Receipt.MarshalToSizedBufferVT(dAtA[:i])
+	if m.MessagesAck != nil {
+		size, err := m.MessagesAck.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1318,15 +1318,15 @@ func (m *Post_Receipt) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
-func (m *Post_Hello) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Post_Heartbeat) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Post_Hello) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Post_Heartbeat) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	i := len(dAtA)
-	if m.Hello != nil {
-		size, err := m.Hello.MarshalToSizedBufferVT(dAtA[:i])
+	if m.Heartbeat != nil {
+		size, err := m.Heartbeat.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1364,15 +1364,15 @@ func (m *Post_Work) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
-func (m *Post_Done) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Post_Results) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Post_Done) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Post_Results) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	i := len(dAtA)
-	if m.Done != nil {
-		size, err := m.Done.MarshalToSizedBufferVT(dAtA[:i])
+	if m.Results != nil {
+		size, err := m.Results.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1387,15 +1387,15 @@ func (m *Post_Done) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	return len(dAtA) - i, nil
 }
-func (m *Post_Taken) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Post_ResultsAck) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Post_Taken) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Post_ResultsAck) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	i := len(dAtA)
-	if m.Taken != nil {
-		size, err := m.Taken.MarshalToSizedBufferVT(dAtA[:i])
+	if m.ResultsAck != nil {
+		size, err := m.ResultsAck.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1467,7 +1467,7 @@ func (m *Messages) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Receipt) MarshalVT() (dAtA []byte, err error) {
+func (m *MessagesAck) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -1480,12 +1480,12 @@ func (m *Receipt) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Receipt) MarshalToVT(dAtA []byte) (int, error) {
+func (m *MessagesAck) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Receipt) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *MessagesAck) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -1515,7 +1515,7 @@ func (m *Receipt) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Hello) MarshalVT() (dAtA []byte, err error) {
+func (m *Heartbeat) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -1528,12 +1528,12 @@ func (m *Hello) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Hello) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Heartbeat) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Hello) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Heartbeat) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -1545,8 +1545,8 @@ func (m *Hello) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if m.Room != nil {
-		size, err := m.Room.MarshalToSizedBufferVT(dAtA[:i])
+	if m.FreeSlots != nil {
+		size, err := m.FreeSlots.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1583,9 +1583,9 @@ func (m *Hello) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			dAtA[i] = 0x42
 		}
 	}
-	if m.Asleep {
+	if m.Dormant {
 		i--
-		if m.Asleep {
+		if m.Dormant {
 			dAtA[i] = 1
 		} else {
 			dAtA[i] = 0
@@ -1593,9 +1593,9 @@ func (m *Hello) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x38
 	}
-	if m.Sleepy {
+	if m.Idle {
 		i--
-		if m.Sleepy {
+		if m.Idle {
 			dAtA[i] = 1
 		} else {
 			dAtA[i] = 0
@@ -1779,8 +1779,8 @@ func (m *Owned) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if m.Heir != nil {
-		size, err := m.Heir.MarshalToSizedBufferVT(dAtA[:i])
+	if m.Successor != nil {
+		size, err := m.Successor.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -1847,7 +1847,7 @@ func (m *Function) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Room) MarshalVT() (dAtA []byte, err error) {
+func (m *FreeSlots) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -1860,12 +1860,12 @@ func (m *Room) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Room) MarshalToVT(dAtA []byte) (int, error) {
+func (m *FreeSlots) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Room) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *FreeSlots) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -1877,14 +1877,14 @@ func (m *Room) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if len(m.Free) > 0 {
+	if len(m.ByKind) > 0 {
 		var pksize2 int
-		for _, num := range m.Free {
+		for _, num := range m.ByKind {
 			pksize2 += protohelpers.SizeOfVarint(uint64(num))
 		}
 		i -= pksize2
 		j1 := i
-		for _, num := range m.Free {
+		for _, num := range m.ByKind {
 			for num >= 1<<7 {
 				dAtA[j1] = uint8(uint64(num)&0x7f | 0x80)
 				num >>= 7
@@ -2271,7 +2271,7 @@ func (m *Activity) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Done) MarshalVT() (dAtA []byte, err error) {
+func (m *Results) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -2284,12 +2284,12 @@ func (m *Done) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Done) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Results) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Done) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Results) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -2301,8 +2301,8 @@ func (m *Done) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if m.Room != nil {
-		size, err := m.Room.MarshalToSizedBufferVT(dAtA[:i])
+	if m.FreeSlots != nil {
+		size, err := m.FreeSlots.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
@@ -2335,10 +2335,10 @@ func (m *Done) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			dAtA[i] = 0x12
 		}
 	}
-	if len(m.Runner) > 0 {
-		i -= len(m.Runner)
-		copy(dAtA[i:], m.Runner)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Runner)))
+	if len(m.Worker) > 0 {
+		i -= len(m.Worker)
+		copy(dAtA[i:], m.Worker)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.Worker)))
 		i--
 		dAtA[i] = 0xa
 	}
@@ -2660,7 +2660,7 @@ func (m *ActivityResult) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Taken) MarshalVT() (dAtA []byte, err error) {
+func (m *ResultsAck) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -2673,12 +2673,12 @@ func (m *Taken) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Taken) MarshalToVT(dAtA []byte) (int, error) {
+func (m *ResultsAck) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Taken) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *ResultsAck) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -2705,7 +2705,7 @@ func (m *Taken) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Check) MarshalVT() (dAtA []byte, err error) {
+func (m *Poll) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -2718,12 +2718,12 @@ func (m *Check) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Check) MarshalToVT(dAtA []byte) (int, error) {
+func (m *Poll) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Check) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *Poll) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -2757,7 +2757,7 @@ func (m *Check) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *Roll) MarshalVT() (dAtA []byte, err error) {
+func (m *InFlight) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -2770,12 +2770,12 @@ func (m *Roll) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *Roll) MarshalToVT(dAtA []byte) (int, error) {
+func (m *InFlight) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *Roll) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *InFlight) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -3042,28 +3042,28 @@ func (m *Request_Move) SizeVT() (n int) {
 	}
 	return n
 }
-func (m *Request_Check) SizeVT() (n int) {
+func (m *Request_Poll) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Check != nil {
-		l = m.Check.SizeVT()
+	if m.Poll != nil {
+		l = m.Poll.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	} else {
 		n += 3
 	}
 	return n
 }
-func (m *Request_Roll) SizeVT() (n int) {
+func (m *Request_InFlight) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Roll != nil {
-		l = m.Roll.SizeVT()
+	if m.InFlight != nil {
+		l = m.InFlight.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	} else {
 		n += 3
@@ -3429,28 +3429,28 @@ func (m *Post_Messages) SizeVT() (n int) {
 	}
 	return n
 }
-func (m *Post_Receipt) SizeVT() (n int) {
+func (m *Post_MessagesAck) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Receipt != nil {
-		l = m.Receipt.SizeVT()
+	if m.MessagesAck != nil {
+		l = m.MessagesAck.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	} else {
 		n += 3
 	}
 	return n
 }
-func (m *Post_Hello) SizeVT() (n int) {
+func (m *Post_Heartbeat) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Hello != nil {
-		l = m.Hello.SizeVT()
+	if m.Heartbeat != nil {
+		l = m.Heartbeat.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	} else {
 		n += 3
@@ -3471,28 +3471,28 @@ func (m *Post_Work) SizeVT() (n int) {
 	}
 	return n
 }
-func (m *Post_Done) SizeVT() (n int) {
+func (m *Post_Results) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Done != nil {
-		l = m.Done.SizeVT()
+	if m.Results != nil {
+		l = m.Results.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	} else {
 		n += 3
 	}
 	return n
 }
-func (m *Post_Taken) SizeVT() (n int) {
+func (m *Post_ResultsAck) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Taken != nil {
-		l = m.Taken.SizeVT()
+	if m.ResultsAck != nil {
+		l = m.ResultsAck.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	} else {
 		n += 3
@@ -3524,7 +3524,7 @@ func (m *Messages) SizeVT() (n int) {
 	return n
 }
 
-func (m *Receipt) SizeVT() (n int) {
+func (m *MessagesAck) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -3543,7 +3543,7 @@ func (m *Receipt) SizeVT() (n int) {
 	return n
 }
 
-func (m *Hello) SizeVT() (n int) {
+func (m *Heartbeat) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -3572,10 +3572,10 @@ func (m *Hello) SizeVT() (n int) {
 	if m.Leaving {
 		n += 2
 	}
-	if m.Sleepy {
+	if m.Idle {
 		n += 2
 	}
-	if m.Asleep {
+	if m.Dormant {
 		n += 2
 	}
 	if len(m.Released) > 0 {
@@ -3590,8 +3590,8 @@ func (m *Hello) SizeVT() (n int) {
 			n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
 	}
-	if m.Room != nil {
-		l = m.Room.SizeVT()
+	if m.FreeSlots != nil {
+		l = m.FreeSlots.SizeVT()
 		n += 2 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -3647,8 +3647,8 @@ func (m *Owned) SizeVT() (n int) {
 	if m.Epoch != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.Epoch))
 	}
-	if m.Heir != nil {
-		l = m.Heir.SizeVT()
+	if m.Successor != nil {
+		l = m.Successor.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -3672,15 +3672,15 @@ func (m *Function) SizeVT() (n int) {
 	return n
 }
 
-func (m *Room) SizeVT() (n int) {
+func (m *FreeSlots) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if len(m.Free) > 0 {
+	if len(m.ByKind) > 0 {
 		l = 0
-		for _, e := range m.Free {
+		for _, e := range m.ByKind {
 			l += protohelpers.SizeOfVarint(uint64(e))
 		}
 		n += 1 + protohelpers.SizeOfVarint(uint64(l)) + l
@@ -3851,13 +3851,13 @@ func (m *Activity) SizeVT() (n int) {
 	return n
 }
 
-func (m *Done) SizeVT() (n int) {
+func (m *Results) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	l = len(m.Runner)
+	l = len(m.Worker)
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
@@ -3873,8 +3873,8 @@ func (m *Done) SizeVT() (n int) {
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
 	}
-	if m.Room != nil {
-		l = m.Room.SizeVT()
+	if m.FreeSlots != nil {
+		l = m.FreeSlots.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -4021,7 +4021,7 @@ func (m *ActivityResult) SizeVT() (n int) {
 	return n
 }
 
-func (m *Taken) SizeVT() (n int) {
+func (m *ResultsAck) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -4037,7 +4037,7 @@ func (m *Taken) SizeVT() (n int) {
 	return n
 }
 
-func (m *Check) SizeVT() (n int) {
+func (m *Poll) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -4057,7 +4057,7 @@ func (m *Check) SizeVT() (n int) {
 	return n
 }
 
-func (m *Roll) SizeVT() (n int) {
+func (m *InFlight) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
@@ -4724,7 +4724,7 @@ func (m *Request) UnmarshalVT(dAtA []byte) error {
 			iNdEx = postIndex
 		case 31:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Check", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Poll", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -4751,21 +4751,21 @@ func (m *Request) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.Op.(*Request_Check); ok {
-				if err := oneof.Check.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if oneof, ok := m.Op.(*Request_Poll); ok {
+				if err := oneof.Poll.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
 			} else {
-				v := &Check{}
+				v := &Poll{}
 				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
-				m.Op = &Request_Check{Check: v}
+				m.Op = &Request_Poll{Poll: v}
 			}
 			iNdEx = postIndex
 		case 32:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Roll", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field InFlight", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -4792,16 +4792,16 @@ func (m *Request) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.Op.(*Request_Roll); ok {
-				if err := oneof.Roll.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if oneof, ok := m.Op.(*Request_InFlight); ok {
+				if err := oneof.InFlight.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
 			} else {
-				v := &Roll{}
+				v := &InFlight{}
 				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
-				m.Op = &Request_Roll{Roll: v}
+				m.Op = &Request_InFlight{InFlight: v}
 			}
 			iNdEx = postIndex
 		default:
@@ -7201,7 +7201,7 @@ func (m *Post) UnmarshalVT(dAtA []byte) error {
 			iNdEx = postIndex
 		case 3:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Receipt", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field MessagesAck", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -7228,21 +7228,21 @@ func (m *Post) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.What.(*Post_Receipt); ok {
-				if err := oneof.Receipt.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if oneof, ok := m.What.(*Post_MessagesAck); ok {
+				if err := oneof.MessagesAck.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
 			} else {
-				v := &Receipt{}
+				v := &MessagesAck{}
 				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
-				m.What = &Post_Receipt{Receipt: v}
+				m.What = &Post_MessagesAck{MessagesAck: v}
 			}
 			iNdEx = postIndex
 		case 4:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Hello", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Heartbeat", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -7269,16 +7269,16 @@ func (m *Post) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.What.(*Post_Hello); ok {
-				if err := oneof.Hello.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if oneof, ok := m.What.(*Post_Heartbeat); ok {
+				if err := oneof.Heartbeat.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
 			} else {
-				v := &Hello{}
+				v := &Heartbeat{}
 				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
-				m.What = &Post_Hello{Hello: v}
+				m.What = &Post_Heartbeat{Heartbeat: v}
 			}
 			iNdEx = postIndex
 		case 5:
@@ -7324,7 +7324,7 @@ func (m *Post) UnmarshalVT(dAtA []byte) error {
 			iNdEx = postIndex
 		case 6:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Done", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Results", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -7351,21 +7351,21 @@ func (m *Post) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.What.(*Post_Done); ok {
-				if err := oneof.Done.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if oneof, ok := m.What.(*Post_Results); ok {
+				if err := oneof.Results.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
 			} else {
-				v := &Done{}
+				v := &Results{}
 				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
-				m.What = &Post_Done{Done: v}
+				m.What = &Post_Results{Results: v}
 			}
 			iNdEx = postIndex
 		case 7:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Taken", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field ResultsAck", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -7392,16 +7392,16 @@ func (m *Post) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.What.(*Post_Taken); ok {
-				if err := oneof.Taken.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if oneof, ok := m.What.(*Post_ResultsAck); ok {
+				if err := oneof.ResultsAck.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
 			} else {
-				v := &Taken{}
+				v := &ResultsAck{}
 				if err := v.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 					return err
 				}
-				m.What = &Post_Taken{Taken: v}
+				m.What = &Post_ResultsAck{ResultsAck: v}
 			}
 			iNdEx = postIndex
 		default:
@@ -7566,7 +7566,7 @@ func (m *Messages) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Receipt) UnmarshalVT(dAtA []byte) error {
+func (m *MessagesAck) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -7589,10 +7589,10 @@ func (m *Receipt) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Receipt: wiretype end group for non-group")
+			return fmt.Errorf("proto: MessagesAck: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Receipt: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: MessagesAck: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
@@ -7674,7 +7674,7 @@ func (m *Receipt) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Hello) UnmarshalVT(dAtA []byte) error {
+func (m *Heartbeat) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -7697,10 +7697,10 @@ func (m *Hello) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Hello: wiretype end group for non-group")
+			return fmt.Errorf("proto: Heartbeat: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Hello: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: Heartbeat: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
@@ -7857,7 +7857,7 @@ func (m *Hello) UnmarshalVT(dAtA []byte) error {
 			m.Leaving = bool(v != 0)
 		case 6:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Sleepy", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Idle", wireType)
 			}
 			var v int
 			for shift := uint(0); ; shift += 7 {
@@ -7874,10 +7874,10 @@ func (m *Hello) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
-			m.Sleepy = bool(v != 0)
+			m.Idle = bool(v != 0)
 		case 7:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Asleep", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Dormant", wireType)
 			}
 			var v int
 			for shift := uint(0); ; shift += 7 {
@@ -7894,7 +7894,7 @@ func (m *Hello) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
-			m.Asleep = bool(v != 0)
+			m.Dormant = bool(v != 0)
 		case 8:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Released", wireType)
@@ -7965,7 +7965,7 @@ func (m *Hello) UnmarshalVT(dAtA []byte) error {
 			iNdEx = postIndex
 		case 21:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Room", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field FreeSlots", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -7992,10 +7992,10 @@ func (m *Hello) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if m.Room == nil {
-				m.Room = &Room{}
+			if m.FreeSlots == nil {
+				m.FreeSlots = &FreeSlots{}
 			}
-			if err := m.Room.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if err := m.FreeSlots.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
@@ -8313,7 +8313,7 @@ func (m *Owned) UnmarshalVT(dAtA []byte) error {
 			}
 		case 3:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Heir", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Successor", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -8340,10 +8340,10 @@ func (m *Owned) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if m.Heir == nil {
-				m.Heir = &Host{}
+			if m.Successor == nil {
+				m.Successor = &Host{}
 			}
-			if err := m.Heir.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if err := m.Successor.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
@@ -8471,7 +8471,7 @@ func (m *Function) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Room) UnmarshalVT(dAtA []byte) error {
+func (m *FreeSlots) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -8494,10 +8494,10 @@ func (m *Room) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Room: wiretype end group for non-group")
+			return fmt.Errorf("proto: FreeSlots: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Room: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: FreeSlots: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
@@ -8517,7 +8517,7 @@ func (m *Room) UnmarshalVT(dAtA []byte) error {
 						break
 					}
 				}
-				m.Free = append(m.Free, v)
+				m.ByKind = append(m.ByKind, v)
 			} else if wireType == 2 {
 				var packedLen int
 				for shift := uint(0); ; shift += 7 {
@@ -8552,8 +8552,8 @@ func (m *Room) UnmarshalVT(dAtA []byte) error {
 					}
 				}
 				elementCount = count
-				if elementCount != 0 && len(m.Free) == 0 {
-					m.Free = make([]uint32, 0, elementCount)
+				if elementCount != 0 && len(m.ByKind) == 0 {
+					m.ByKind = make([]uint32, 0, elementCount)
 				}
 				for iNdEx < postIndex {
 					var v uint32
@@ -8571,10 +8571,10 @@ func (m *Room) UnmarshalVT(dAtA []byte) error {
 							break
 						}
 					}
-					m.Free = append(m.Free, v)
+					m.ByKind = append(m.ByKind, v)
 				}
 			} else {
-				return fmt.Errorf("proto: wrong wireType = %d for field Free", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field ByKind", wireType)
 			}
 		default:
 			iNdEx = preIndex
@@ -9500,7 +9500,7 @@ func (m *Activity) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Done) UnmarshalVT(dAtA []byte) error {
+func (m *Results) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -9523,15 +9523,15 @@ func (m *Done) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Done: wiretype end group for non-group")
+			return fmt.Errorf("proto: Results: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Done: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: Results: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Runner", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Worker", wireType)
 			}
 			var stringLen uint64
 			for shift := uint(0); ; shift += 7 {
@@ -9559,7 +9559,7 @@ func (m *Done) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.Runner = string(dAtA[iNdEx:postIndex])
+			m.Worker = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		case 2:
 			if wireType != 2 {
@@ -9631,7 +9631,7 @@ func (m *Done) UnmarshalVT(dAtA []byte) error {
 			iNdEx = postIndex
 		case 5:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Room", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field FreeSlots", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -9658,10 +9658,10 @@ func (m *Done) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if m.Room == nil {
-				m.Room = &Room{}
+			if m.FreeSlots == nil {
+				m.FreeSlots = &FreeSlots{}
 			}
-			if err := m.Room.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+			if err := m.FreeSlots.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
@@ -10360,7 +10360,7 @@ func (m *ActivityResult) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Taken) UnmarshalVT(dAtA []byte) error {
+func (m *ResultsAck) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -10383,10 +10383,10 @@ func (m *Taken) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Taken: wiretype end group for non-group")
+			return fmt.Errorf("proto: ResultsAck: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Taken: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: ResultsAck: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
@@ -10445,7 +10445,7 @@ func (m *Taken) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Check) UnmarshalVT(dAtA []byte) error {
+func (m *Poll) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -10468,10 +10468,10 @@ func (m *Check) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Check: wiretype end group for non-group")
+			return fmt.Errorf("proto: Poll: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Check: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: Poll: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
@@ -10562,7 +10562,7 @@ func (m *Check) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *Roll) UnmarshalVT(dAtA []byte) error {
+func (m *InFlight) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	for iNdEx < l {
@@ -10585,10 +10585,10 @@ func (m *Roll) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: Roll: wiretype end group for non-group")
+			return fmt.Errorf("proto: InFlight: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: Roll: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: InFlight: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:

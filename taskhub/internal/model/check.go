@@ -39,7 +39,7 @@ func (m *machine) answers(s *State, h int) *Violation {
 	return nil
 }
 
-// complete says whether a checkpoint and the log after it are one history that holds
+// complete reports whether a checkpoint and the log after it are one history that holds
 // every acknowledged operation.
 func (m *machine) complete(s *State, base uint8) *Violation {
 	var seq uint8
@@ -68,7 +68,7 @@ func (m *machine) complete(s *State, base uint8) *Violation {
 	return nil
 }
 
-// follows says whether a valid record follows what is before it.
+// follows reports whether a valid record follows what is before it.
 func follows(slot uint8, r record, at stamp, ops uint8) *Violation {
 	switch {
 	case r.prev != at:

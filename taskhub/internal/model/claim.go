@@ -163,7 +163,7 @@ func (m *machine) rootWrite(s *State, h int) {
 	m.emitWrong(h, actUpdate, 0, n, wrong)
 }
 
-// stands says whether the root is what the host wants to make of it.
+// stands reports whether the root is what the host wants to make of it.
 func (m *machine) stands(s *State, h int) bool {
 	c := m.wanted(s, h)
 	if m.rules.CheckpointApart && c.kind == publishing {

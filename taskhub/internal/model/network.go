@@ -1,6 +1,6 @@
 package model
 
-// refused says whether the store refuses what the host sends now: its signature has
+// refused reports whether the store refuses what the host sends now: its signature has
 // ended with its lease.
 func (m *machine) refused(s *State, h int) bool { return m.rules.Expiry && !s.hosts[h].alive }
 
@@ -57,7 +57,7 @@ func (p put) key() uint64 {
 	return uint64(p.slot)<<40 | uint64(p.session)<<32 | uint64(r.epoch)<<24 | uint64(r.ops)<<16 | uint64(r.prev.epoch)<<8 | uint64(r.prev.ops)
 }
 
-// underWay says whether a create-only request may still take effect.
+// underWay reports whether a create-only request may still take effect.
 func (s *State) underWay() bool {
 	for h := range s.hosts {
 		if s.puts[h][0] != (put{}) || s.hosts[h].append == asking {

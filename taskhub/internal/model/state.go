@@ -143,7 +143,7 @@ func hostOf(session uint8) int { return int(session >> 4) }
 
 func (s *State) session(h int) uint8 { return session(h, s.hosts[h].gen) }
 
-// ended says whether a session is known to be over: the observer has evicted it, or a
+// ended reports whether a session is known to be over: the observer has evicted it, or a
 // lock file proves that its process is dead.
 func (s *State) ended(session uint8) bool {
 	h := &s.hosts[hostOf(session)]

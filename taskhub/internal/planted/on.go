@@ -6,7 +6,7 @@ import "sync/atomic"
 
 var present atomic.Int32
 
-// Is says whether the bug is planted.
+// Is reports whether the bug is planted.
 func Is(b Bug) bool { return Bug(present.Load()) == b }
 
 // Plant turns one bug on, in the whole process, until uproot is called.
@@ -19,7 +19,7 @@ func Plant(b Bug) (uproot func()) {
 var names = [...]string{
 	"None", "SkipEpochRecord", "AnswerBeforeCommit", "AbsentMeansNever", "DedupOffByOne", "StaleAttempt",
 	"ForgetEvents", "RootWithoutTag", "EpochReset", "FrozenAnswers", "EarlyTimer", "NoGrace", "SingleDelivery", "ForgetAnswers",
-	"StartsSleep", "NoWakeAt", "RollIgnored", "AckBeforeCommit", "HeldForGood", "ReadsWhileReleasing", "BelieveDamage",
+	"StartsSleep", "NoWakeAt", "InFlightIgnored", "AckBeforeCommit", "HeldForGood", "ReadsWhileReleasing", "BelieveDamage",
 }
 
 // All lists the bugs.

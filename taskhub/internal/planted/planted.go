@@ -43,8 +43,8 @@ const (
 	// NoWakeAt: a partition that is released for hibernation does not say when it has to
 	// be served again.
 	NoWakeAt
-	// RollIgnored: a new owner starts activities that other hosts run for the former one.
-	RollIgnored
+	// InFlightIgnored: a new owner starts activities that other hosts run for the former one.
+	InFlightIgnored
 	// AckBeforeCommit: a host may forget the result of an activity that no commit holds.
 	AckBeforeCommit
 	// HeldForGood: instances that were held, since an outbox was full, are not woken again.

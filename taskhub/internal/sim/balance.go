@@ -89,7 +89,7 @@ func (c *Cluster) watchShares(until time.Duration, over func(even bool) bool) er
 func (c *Cluster) division() (shares string, even bool) {
 	most, least, all := 0, len(c.ref.parts), 0
 	for _, s := range c.slots {
-		if s.hub == nil || s.host.frozen() || s.hub.Asleep() {
+		if s.hub == nil || s.host.frozen() || s.hub.Dormant() {
 			return "", false
 		}
 		serves := 0

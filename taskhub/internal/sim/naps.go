@@ -75,7 +75,7 @@ func (c *Cluster) askedAsleep(h *Host) {
 		if s.host != h || s.hub == nil {
 			continue
 		}
-		if !s.hub.Asleep() || !c.calm() {
+		if !s.hub.Dormant() || !c.calm() {
 			s.asked = nil
 			return
 		}
@@ -94,7 +94,7 @@ func (c *Cluster) mayRest(n int) bool {
 		return false
 	}
 	for _, s := range c.slots {
-		if s.hub != nil && !s.host.frozen() && !s.hub.Asleep() {
+		if s.hub != nil && !s.host.frozen() && !s.hub.Dormant() {
 			return false
 		}
 	}

@@ -237,7 +237,7 @@ func (e *end) open() bool { return !e.closed && e.host.alive && e.handler != nil
 func (e *end) lost(address string, d time.Duration) {
 	e.n.w.at(e.host, d, func() {
 		if e.open() {
-			e.handle(func() { e.handler.Lost(address) })
+			e.handle(func() { e.handler.Disconnected(address) })
 		}
 	})
 }

@@ -31,8 +31,8 @@ func (d *desk) Call(ctx context.Context, r *transport.Request) *transport.Respon
 	return &transport.Response{Text: r.RequestId}
 }
 
-func (d *desk) Post(p *transport.Post) { d.posts = append(d.posts, p.GetReceipt().UpTo) }
-func (d *desk) Lost(address string)    { d.lost, d.lostAt = append(d.lost, address), d.h.w.now }
+func (d *desk) Post(p *transport.Post)      { d.posts = append(d.posts, p.GetMessagesAck().UpTo) }
+func (d *desk) Disconnected(address string) { d.lost, d.lostAt = append(d.lost, address), d.h.w.now }
 
 // pair is two hosts that speak to each other.
 type pair struct {
@@ -88,7 +88,7 @@ func (p *pair) call(after time.Duration, id string, patience time.Duration) *out
 func (p *pair) posts(after time.Duration, n int) {
 	for k := range n {
 		p.w.at(p.hosts[0], after+time.Duration(k)*time.Millisecond, func() {
-			p.nets[0].Peer("b").Post(&transport.Post{What: &transport.Post_Receipt{Receipt: &transport.Receipt{UpTo: uint64(k)}}})
+			p.nets[0].Peer("b").Post(&transport.Post{What: &transport.Post_MessagesAck{MessagesAck: &transport.MessagesAck{UpTo: uint64(k)}}})
 		})
 	}
 }
