@@ -50,8 +50,8 @@ func (m *Manager) joinAgain(woken bool) bool {
 				settled = m.cfg.HibernateAfter
 			}
 			m.mu.Lock()
-			defer m.mu.Unlock()
 			m.join(s, settled)
+			m.mu.Unlock()
 			return true
 		}
 		if m.ctx.Err() != nil {
