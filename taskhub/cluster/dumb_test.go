@@ -161,7 +161,7 @@ func (w *world) ask() (from Peer, owned int) {
 		return w.has[a] > w.has[b] || w.has[a] == w.has[b] && w.met[a] < w.met[b]
 	})
 	mine := w.has[v.self.Session]
-	if underWay == 0 && settled && !v.cfg.Alone && !v.activity.Asking && !v.idle &&
+	if underWay == 0 && settled && !v.cfg.Alone && !v.activity.Asking &&
 		fewest[0] == v.self && w.has[most[0].Session] >= mine+2 {
 		return most[0], mine
 	}

@@ -178,7 +178,7 @@ func (g *game) hibernate() {
 	v.Hibernate()
 	for n := range v.parts {
 		if v.Mine(n) {
-			v.Slept(g.now, n, v.parts[n].Epoch, int64(g.dice(2))*wall)
+			v.Released(g.now, n, v.parts[n].Epoch, int64(g.dice(2))*wall)
 		}
 	}
 	v.Hibernated(g.chance(80))

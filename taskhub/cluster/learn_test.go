@@ -103,7 +103,7 @@ func TestHeartbeatOfReleased(t *testing.T) {
 	}{
 		{"its own", "", "b", Released{0, 5, 0}, "free by=b released", 0},
 		{"with a timer: its host is first, or this one, which comes a little later", "", "b", Released{0, 5, at}, "free by=b released", at - int64(WakeAhead) + 7},
-		{"while this one hibernates too", "hibernates", "b", Released{0, 5, 0}, "free by=b released state=asleep", 0},
+		{"while this one hibernates too", "hibernates", "b", Released{0, 5, 0}, "free by=b released state=dormant", 0},
 		{"told again", "", "free by=b released", Released{0, 5, at}, "free by=b released", 0},
 		{"under a later epoch than known", "", "c", Released{0, 6, 0}, "free by=b released epoch=6", 0},
 		{"of another one's", "", "c", Released{0, 5, 0}, "c", 0},
@@ -250,8 +250,8 @@ func TestRootWhileDormant(t *testing.T) {
 		{"somebody has it", "free by=m released", Root{Epoch: 6, Owner: "b"}, "free by=m epoch=6", true, 0},
 		{"somebody has had it before", "free by=m released epoch=7", Root{Epoch: 6, Owner: "b"}, "free by=m epoch=7", true, 0},
 		{"nobody, as known", "free by=m released", Root{Epoch: 5, WakeAt: at}, "free by=m released", false, 0},
-		{"somebody had it meanwhile", "free by=m released", Root{Epoch: 6, WakeAt: at}, "free released epoch=6 state=asleep", false, at - int64(WakeAhead) + 7},
-		{"somebody had it, and hibernates", "free by=m", Root{Epoch: 5}, "free released state=asleep", false, 0},
+		{"somebody had it meanwhile", "free by=m released", Root{Epoch: 6, WakeAt: at}, "free released epoch=6 state=dormant", false, at - int64(WakeAhead) + 7},
+		{"somebody had it, and hibernates", "free by=m", Root{Epoch: 5}, "free released state=dormant", false, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := build(t, "hibernates", "", test.parts)

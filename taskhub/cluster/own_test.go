@@ -22,8 +22,8 @@ func TestOwn(t *testing.T) {
 		{"it hands it over", "", "m", func(v *View) { v.Moving(0) }, "m state=moving"},
 		{"and has", "", "m state=moving", func(v *View) { v.HandedOver(0, 6, peer("b")) }, "b given epoch=6"},
 		{"it drops one, and claims it again", "", "m", func(v *View) { v.Dropped(clock, 0, 6) }, "free by=m assigned epoch=6"},
-		{"the hub hibernates", "", "m, b, m state=opening", func(v *View) { v.Hibernate() }, "m state=asleep, b, m state=opening"},
-		{"its partition is released", "hibernates", "m", func(v *View) { v.Slept(clock, 0, 6, 0) }, "free by=m assigned released epoch=6 state=asleep"},
+		{"the hub hibernates", "", "m, b, m state=opening", func(v *View) { v.Hibernate() }, "m state=dormant, b, m state=opening"},
+		{"its partition is released", "hibernates", "m", func(v *View) { v.Released(clock, 0, 6, 0) }, "free by=m assigned released epoch=6 state=dormant"},
 		{"the session ends", "", "m, b", func(v *View) { v.Close(Stopped) }, "m state=stopped, b state=stopped"},
 		{"another one begins", "", "m epoch=6, b", func(v *View) { v.Forget() }, "unknown epoch=6, unknown"},
 	} {
@@ -56,9 +56,9 @@ func TestHibernation(t *testing.T) {
 	if !v.GivenUp(0) || v.IsDormant() {
 		t.Error("while partitions are released their end is a failure, or it hibernates already")
 	}
-	v.Slept(clock, 0, 5, second)
-	v.Slept(clock, 1, 5, first)
-	v.Slept(clock, 2, 5, 0)
+	v.Released(clock, 0, 5, second)
+	v.Released(clock, 1, 5, first)
+	v.Released(clock, 2, 5, 0)
 	v.Hibernated(true)
 	if at, ok := v.WakeAt(); !ok || at != first-int64(WakeAhead) || !v.IsDormant() {
 		t.Errorf("it wakes at %d (%t), want %d", at, ok, first-int64(WakeAhead))
@@ -84,7 +84,7 @@ func TestHibernation(t *testing.T) {
 func TestHibernationThatFails(t *testing.T) {
 	v := build(t, "idle", "", "m, m")
 	v.Hibernate()
-	v.Slept(clock, 0, 5, 0)
+	v.Released(clock, 0, 5, 0)
 	v.Hibernated(false)
 	if v.IsDormant() || describePlan(v.Plan(clock)) != "claim 0" {
 		t.Errorf("the plan is %q", describePlan(v.Plan(clock)))
@@ -144,7 +144,7 @@ func TestSuccessors(t *testing.T) {
 }
 
 func TestGivenUp(t *testing.T) {
-	v := build(t, "", "b 1s", "m, m state=opening, m state=moving, m state=asleep, b given, b, free 1s by=m")
+	v := build(t, "", "b 1s", "m, m state=opening, m state=moving, m state=dormant, b given, b, free 1s by=m")
 	for n, want := range []bool{false, false, true, true, true, true, true} {
 		if v.GivenUp(n) != want {
 			t.Errorf("%s is given up: %t, want %t", describe(v.parts[n]), !want, want)

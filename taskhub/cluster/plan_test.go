@@ -69,7 +69,7 @@ func TestPlan(t *testing.T) {
 		{"one that is being handed over comes first", "", "b 1s", "b, b, b, b given, m", "nothing"},
 		{"one that is being opened here comes first", "", "b 1s", "b, b, b, m state=opening", "nothing"},
 		{"a corrupt one here holds up nothing", "", "b 1s", "b, b, b, m state=parked", "ask b with 1"},
-		{"an idle host asks for nothing", "idle", "b 1s", "b, b, b, m", "nothing"},
+		{"an idle host asks too, while another one is busy", "idle", "b 1s", "b, b, b, m", "ask b with 1"},
 		{"it has asked already", "asking", "b 1s", "b, b, b, m", "nothing"},
 		{"it leaves", "stopping", "b 1s", "b, b, b, m", "nothing"},
 		{"alone, there is nobody to be asked", "alone", "", "b, b, b, m", "observe b"},
