@@ -26,6 +26,8 @@ type Options struct {
 	Port    int
 	Version string
 	Log     hclog.Logger
+	// Kinds are kinds of triggers and bindings beside those that every host serves.
+	Kinds []trigger.Kind
 }
 
 // Host is a running host process.
@@ -53,7 +55,7 @@ type Host struct {
 // been tried; partitions may still be opening. On error nothing is left running.
 func Start(ctx context.Context, opts Options) (*Host, error) {
 	h := &Host{
-		opts: opts, started: time.Now(), registry: newRegistry(),
+		opts: opts, started: time.Now(), registry: newRegistry(opts.Kinds...),
 		web: newWebServer(opts.Address, opts.Port),
 	}
 	h.state.Store(httpapi.HostStarting)

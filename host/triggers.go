@@ -10,13 +10,13 @@ import (
 	"github.com/durafunc/durafunc/trigger/orchestration"
 )
 
-// newRegistry is the kinds of bindings that a host serves, a line each.
-func newRegistry() *trigger.Registry {
-	return trigger.NewRegistry(
+// newRegistry is the kinds of bindings that a host serves, a line each, and further ones.
+func newRegistry(further ...trigger.Kind) *trigger.Registry {
+	return trigger.NewRegistry(append([]trigger.Kind{
 		orchestration.Kind,
 		activity.Kind,
 		durableclient.Kind,
-	)
+	}, further...)...)
 }
 
 // newListeners prepares what starts functions from outside. It listens to nothing until

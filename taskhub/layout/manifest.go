@@ -197,7 +197,10 @@ func decode(b []byte, leases string) (*Manifest, error) {
 	if m.key, err = hex.DecodeString(m.PeerKey); err != nil || len(m.key) != peerKeyBytes {
 		return nil, fmt.Errorf("%w: %s: peerKey is not %d bytes in hex", ErrFormat, ManifestKey, peerKeyBytes)
 	}
-	return m, m.checkLeases(leases)
+	if err := m.checkLeases(leases); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 func (m *Manifest) readRanges() error {

@@ -94,8 +94,8 @@ func (r *rig) config(s *lease.Session, hooks *hooked) *Config {
 type idle struct{}
 
 func (idle) Submit(work.Batch, func([]*work.Result)) {}
-func (idle) Send(int, core.Send)                   {}
-func (idle) Ack(int, core.Ack)                     {}
+func (idle) Send(int, core.Send)                     {}
+func (idle) Ack(int, core.Ack)                       {}
 
 // hooked is a store in which something happens just before the first request for a key.
 type hooked struct {
