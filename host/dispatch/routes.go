@@ -78,12 +78,3 @@ func (d *Dispatcher) SetFunctions(list []Function) {
 		d.recheck(out)
 	})
 }
-
-// Functions lists the functions, sorted by kind and name.
-func (d *Dispatcher) Functions() []Function {
-	d.mu.Lock()
-	out := slices.Clone(d.routes.list)
-	d.mu.Unlock()
-	slices.SortFunc(out, func(a, b Function) int { return compareFunctions(a.Kind, a.Name, b.Kind, b.Name) })
-	return out
-}

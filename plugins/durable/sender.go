@@ -44,10 +44,10 @@ func (s *sender) finish() {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
-	s.poke()
+	s.notify()
 }
 
-func (s *sender) poke() {
+func (s *sender) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -63,7 +63,7 @@ func (s *sender) dispatch(here bool) {
 		s.mu.Unlock()
 	}
 	if !here {
-		s.poke()
+		s.notify()
 	}
 }
 

@@ -34,7 +34,7 @@ func TestWatchlist(t *testing.T) {
 	one := func(size int64) []candidate {
 		return []candidate{{name: "a", print: fingerprint{size: size, mtime: t0.UnixNano()}}}
 	}
-	w := watchlist{settle: 300 * time.Millisecond, seen: map[string]*sighting{}}
+	w := debouncer{debounce: 300 * time.Millisecond, seen: map[string]*observation{}}
 	steps := []struct {
 		name   string
 		at     int

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -292,6 +291,3 @@ type Handle struct {
 // another Handle then. The slices of f are copied, the messages kept. Work numbers
 // must be unique among all items that are out; cancels name them.
 func (h *Handle) Send(f *protocol.HostFrame) bool { return h.p.stream.send(f) }
-
-// App is the name of the app, which is its file's.
-func (h *Handle) App() string { return filepath.Base(h.p.bin.path) }

@@ -96,37 +96,37 @@ func lookAt(dir, name string) (c candidate, ok bool) {
 	return c, info.Mode().IsRegular()
 }
 
-// sighting is what the last looks saw under one name.
-type sighting struct {
+// observation is what the last looks saw under one name.
+type observation struct {
 	print   fingerprint
 	since   time.Time // when it was first seen so
 	gone    bool
 	offered bool // its slot has been told
 }
 
-// watchlist decides when a change has come to rest.
-type watchlist struct {
-	settle time.Duration
-	seen   map[string]*sighting
+// debouncer decides when a change has come to rest.
+type debouncer struct {
+	debounce time.Duration
+	seen     map[string]*observation
 }
 
 // update compares a look with the ones before. It gives the candidates that are
 // new or changed and at rest, the names that have been gone for as long, and
 // whether anything is still in motion. first accepts files that were last written
-// settle ago: a host that starts does not wait for what has long been there.
-func (w *watchlist) update(now time.Time, found []candidate, first bool) (ready []candidate, gone []string, moving bool) {
+// debounce ago: a host that starts does not wait for what has long been there.
+func (w *debouncer) update(now time.Time, found []candidate, first bool) (ready []candidate, gone []string, moving bool) {
 	present := make(map[string]bool, len(found))
 	for _, c := range found {
 		present[c.name] = true
 		s := w.seen[c.name]
 		if s == nil || s.gone || s.print != c.print {
-			s = &sighting{print: c.print, since: now}
+			s = &observation{print: c.print, since: now}
 			w.seen[c.name] = s
 		}
 		if s.offered {
 			continue
 		}
-		rested := now.Sub(s.since) >= w.settle || first && now.Sub(c.print.newest()) >= w.settle
+		rested := now.Sub(s.since) >= w.debounce || first && now.Sub(c.print.newest()) >= w.debounce
 		if !rested || beingWritten(c.file) {
 			moving = true
 			continue
@@ -139,9 +139,9 @@ func (w *watchlist) update(now time.Time, found []candidate, first bool) (ready 
 		case present[name]:
 		case !s.gone:
 			// Removing and copying again is how many tools replace a file.
-			*s = sighting{since: now, gone: true}
+			*s = observation{since: now, gone: true}
 			moving = true
-		case now.Sub(s.since) < w.settle:
+		case now.Sub(s.since) < w.debounce:
 			moving = true
 		default:
 			delete(w.seen, name)

@@ -63,7 +63,7 @@ func (s *slot) offer(c candidate) {
 	s.mu.Lock()
 	s.want, s.removed = &c, false
 	s.mu.Unlock()
-	s.poke()
+	s.notify()
 }
 
 // remove tells the slot that its file is gone.
@@ -71,10 +71,10 @@ func (s *slot) remove() {
 	s.mu.Lock()
 	s.want, s.removed = nil, true
 	s.mu.Unlock()
-	s.poke()
+	s.notify()
 }
 
-func (s *slot) poke() {
+func (s *slot) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default:

@@ -56,11 +56,11 @@ func newStream(h Handler, hostServices uint32) *stream {
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 		out: make(map[uint64]struct{}),
 	}
-	s.poke() // the first frame leaves even without work
+	s.notify() // the first frame leaves even without work
 	return s
 }
 
-func (s *stream) poke() {
+func (s *stream) notify() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // a wake-up is on its way
@@ -88,7 +88,7 @@ func (s *stream) send(f *protocol.HostFrame) bool {
 		return true
 	}
 	s.mu.Unlock()
-	s.poke()
+	s.notify()
 	return true
 }
 
@@ -128,7 +128,7 @@ func (s *stream) writeOut() error {
 	s.writing = false
 	s.frame.Clear()
 	if s.waiting() {
-		s.poke() // it may have come while the sender found somebody writing
+		s.notify() // it may have come while the sender found somebody writing
 	}
 	return err
 }
@@ -275,7 +275,7 @@ func (s *stream) received(f *protocol.AppFrame) (unknown int) {
 	more := s.ready()
 	s.mu.Unlock()
 	if more {
-		s.poke()
+		s.notify()
 	}
 	answers := f.Len()
 	if answers > 0 {
@@ -307,7 +307,7 @@ func (s *stream) startDrain() {
 		s.checkDrainedLocked()
 	}
 	s.mu.Unlock()
-	s.poke()
+	s.notify()
 }
 
 func (s *stream) checkDrainedLocked() {

@@ -19,7 +19,7 @@ import (
 type Supervisor struct {
 	opt  Options
 	runs *runDir
-	list watchlist // of the watcher
+	list debouncer // of the watcher
 
 	life   context.Context // ends when Stop begins
 	cancel context.CancelFunc
@@ -46,7 +46,7 @@ func New(opt Options) *Supervisor {
 		owners:   make(map[string]*slot),
 		retiring: make(map[*process]struct{}),
 	}
-	s.list = watchlist{settle: s.opt.Settle, seen: make(map[string]*sighting)}
+	s.list = debouncer{debounce: s.opt.Settle, seen: make(map[string]*observation)}
 	s.life, s.cancel = context.WithCancel(context.Background())
 	return s
 }
