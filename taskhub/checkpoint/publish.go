@@ -129,7 +129,7 @@ func (p *Publisher) put(ctx context.Context, body []byte) (Table, error) {
 // PutOnce creates an object whose name is used for one content only, so that finding
 // it there already means that it is ours. It does not give up before ctx ends or the
 // lease is lost.
-func PutOnce(ctx context.Context, s sched.Scheduler, guard verdict.Guard, store storage.Store, key string, body []byte) error {
+func PutOnce(ctx context.Context, s sched.Clock, guard verdict.Guard, store storage.Store, key string, body []byte) error {
 	w := verdict.Writer{Guard: guard, Clock: s, Timeout: putTimeout(len(body))}
 	if _, err := w.Create(ctx, store, key, body); err != nil { // a conflict is with itself
 		return fmt.Errorf("%s: %w", key, err)
@@ -174,20 +174,16 @@ const downloads = 8
 func Restore(ctx context.Context, s sched.Scheduler, store storage.Store, prefix string, m *Manifest, into Builder) (DB, error) {
 	tables := append([]Table{m.Bundle}, m.Tables...)
 	errs := make([]error, min(downloads, len(tables)))
-	done := make([]sched.Signal, len(errs))
+	workers := sched.NewGroup(s)
 	for worker := range errs {
-		done[worker] = s.NewSignal()
-		s.Go(func() {
-			defer done[worker].Fire()
+		workers.Go(func() {
 			for n := worker; n < len(tables) && errs[worker] == nil; n += len(errs) {
 				errs[worker] = restoreOne(ctx, s, store, prefix, tables[n], n == 0, into)
 			}
 		})
 	}
-	for _, d := range done {
-		if err := d.Wait(ctx); err != nil {
-			return nil, err
-		}
+	if err := workers.Wait(ctx); err != nil {
+		return nil, err
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -195,7 +191,7 @@ func Restore(ctx context.Context, s sched.Scheduler, store storage.Store, prefix
 	return into.Open()
 }
 
-func restoreOne(ctx context.Context, s sched.Scheduler, store storage.Store, prefix string, t Table, bundle bool, into Builder) error {
+func restoreOne(ctx context.Context, s sched.Clock, store storage.Store, prefix string, t Table, bundle bool, into Builder) error {
 	body, err := fetch(ctx, s, store, prefix+t.Name, t)
 	if err != nil {
 		return err
@@ -209,7 +205,7 @@ func restoreOne(ctx context.Context, s sched.Scheduler, store storage.Store, pre
 	return nil
 }
 
-func fetch(ctx context.Context, s sched.Scheduler, store storage.Store, key string, t Table) ([]byte, error) {
+func fetch(ctx context.Context, s sched.Clock, store storage.Store, key string, t Table) ([]byte, error) {
 	a, err := verdict.Reader{Store: store, Clock: s, Timeout: fetchTimeout}.Get(ctx, key, func(b []byte) error {
 		sum := sha256.Sum256(b)
 		if int64(len(b)) != t.Bytes || !strings.EqualFold(hex.EncodeToString(sum[:]), t.SHA256) {

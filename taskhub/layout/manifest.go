@@ -70,7 +70,7 @@ type Wanted struct {
 
 // Open reads hub.json, or creates it when there is none; created reports which. Errors are
 // ErrFormat, ErrLeases, a *checked.CorruptError, those of w.Prepare and the store's.
-func Open(ctx context.Context, s sched.Scheduler, store storage.Store, w Wanted) (m *Manifest, created bool, err error) {
+func Open(ctx context.Context, s sched.Clock, store storage.Store, w Wanted) (m *Manifest, created bool, err error) {
 	b, err := read(ctx, s, store)
 	if errors.Is(err, storage.ErrNotFound) {
 		m, err = create(ctx, s, store, w)
@@ -93,7 +93,7 @@ func Open(ctx context.Context, s sched.Scheduler, store storage.Store, w Wanted)
 var errCreated = errors.New("the hub exists")
 
 // create writes hub.json, or returns errCreated.
-func create(ctx context.Context, s sched.Scheduler, store storage.Store, w Wanted) (*Manifest, error) {
+func create(ctx context.Context, s sched.Clock, store storage.Store, w Wanted) (*Manifest, error) {
 	if w.Partitions < 1 {
 		return nil, fmt.Errorf("a hub has at least one partition, not %d", w.Partitions)
 	}
@@ -160,7 +160,7 @@ const (
 	openAttempts = 5
 )
 
-func read(ctx context.Context, s sched.Scheduler, store storage.Store) ([]byte, error) {
+func read(ctx context.Context, s sched.Clock, store storage.Store) ([]byte, error) {
 	ctx, cancel := s.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	for attempt := 1; ; attempt++ {

@@ -28,13 +28,13 @@ type Register interface {
 //
 // A session's own record is written like this, under no deadline: a renewal that lands
 // when the lease has ended is harmless, since an evictor has changed the record then.
-func Update(ctx context.Context, s sched.Scheduler, r Register, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+func Update(ctx context.Context, s sched.Clock, r Register, key string, old storage.Tag, body []byte) (storage.Tag, error) {
 	return UpdateUnder(ctx, verdict.Unguarded{}, s, r, key, old, body)
 }
 
 // UpdateUnder is Update for what only the holder of a lease may write: each attempt waits
 // for the lease and carries the moment up to which it can be trusted.
-func UpdateUnder(ctx context.Context, guard verdict.Guard, s sched.Scheduler, r Register, key string, old storage.Tag, body []byte) (storage.Tag, error) {
+func UpdateUnder(ctx context.Context, guard verdict.Guard, s sched.Clock, r Register, key string, old storage.Tag, body []byte) (storage.Tag, error) {
 	w := verdict.Writer{Guard: guard, Clock: s, Timeout: attemptTimeout}
 	var v verdict.Verdict
 	var err error
@@ -62,7 +62,7 @@ func UpdateUnder(ctx context.Context, guard verdict.Guard, s sched.Scheduler, r 
 // Read gets a record and does not give up before ctx ends, unless there is none
 // (storage.ErrNotFound). Records are of package checked; one that is damaged is answered as
 // it is, for its decoder to tell.
-func Read(ctx context.Context, s sched.Scheduler, r Register, key string) ([]byte, storage.Tag, error) {
+func Read(ctx context.Context, s sched.Clock, r Register, key string) ([]byte, storage.Tag, error) {
 	a, err := verdict.Reader{Store: r, Clock: s, Timeout: attemptTimeout}.Get(ctx, key, checked.Check)
 	return a.Body, a.Tag, givenUp(ctx, key, err)
 }

@@ -9,22 +9,22 @@ import (
 // Group runs functions beside its owner, who waits for their end. Its methods may be
 // called concurrently, also from a function that it runs.
 type Group struct {
-	sched Scheduler
+	runner Runner
 
 	mu      sync.Mutex
 	running []Signal // fire when a function has ended
 }
 
 // NewGroup makes a Group in which nothing runs.
-func NewGroup(s Scheduler) *Group { return &Group{sched: s} }
+func NewGroup(r Runner) *Group { return &Group{runner: r} }
 
 // Go runs f beside the caller.
 func (g *Group) Go(f func()) {
-	ended := g.sched.NewSignal()
+	ended := g.runner.NewSignal()
 	g.mu.Lock()
 	g.running = append(slices.DeleteFunc(g.running, Signal.Fired), ended)
 	g.mu.Unlock()
-	g.sched.Go(func() {
+	g.runner.Go(func() {
 		defer ended.Fire()
 		f()
 	})

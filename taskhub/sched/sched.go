@@ -13,6 +13,12 @@ import (
 
 // Scheduler is the world's clock and its concurrency. One belongs to one host.
 type Scheduler interface {
+	Clock
+	Runner
+}
+
+// Clock tells the time, lets it pass, and draws random numbers.
+type Clock interface {
 	// Now is the host's wall clock.
 	Now() time.Time
 	// Mono is a clock that never jumps and runs on while the machine is suspended;
@@ -20,17 +26,19 @@ type Scheduler interface {
 	Mono() time.Duration
 	// Random fills b with random bytes.
 	Random(b []byte)
-
-	// Go runs f beside the caller. f may block, but only in Sleep, in a
-	// storage.Store and in Wait of a Signal.
-	Go(f func())
 	// Sleep blocks for d, or less when ctx ends: then it returns ctx's cause.
 	Sleep(ctx context.Context, d time.Duration) error
 	// WithTimeout is context.WithTimeout in this world's time.
 	WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc)
 	// WithCancel is context.WithCancelCause.
 	WithCancel(ctx context.Context) (context.Context, context.CancelCauseFunc)
+}
 
+// Runner runs functions beside each other.
+type Runner interface {
+	// Go runs f beside the caller. f may block, but only in Sleep, in a
+	// storage.Store and in Wait of a Signal.
+	Go(f func())
 	// NewLoop starts an event loop: functions posted to it run one at a time, in
 	// order. After each burst of them idle runs once, in the loop too.
 	NewLoop(idle func()) Loop
