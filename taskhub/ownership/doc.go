@@ -5,5 +5,5 @@
 // Locks: Manager.mu guards the View and the slots. No call leaves the package under it, but
 // for logging, signals and reading how idle a partition is. Owner takes no lock.
 //
-// It may import cluster, layout, partition, lease, storage, sched and transport.
+// It may import cluster, layout, partition, checkpoint, lease, storage, sched and transport.
 package ownership

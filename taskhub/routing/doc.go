@@ -3,5 +3,5 @@
 // It holds a request while its partition moves.
 //
 // It has no lock: what it knows of owners it asks an Owners for, each time. It may import
-// ownership, partition, core, history, kv, lease, sched and transport.
+// ownership, cluster, partition, core, history, kv, lease, sched and transport.
 package routing
