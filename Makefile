@@ -18,7 +18,7 @@ MINIO_VERSION := v0.0.0-20260212201848-7aac2a2c5b7c
 # What also runs under the race detector; -short keeps it to a few minutes. Not the packages
 # without goroutines (core, kv, history, the models). host/internal/e2e stays: its hosts are built
 # with the detector too, and it is where all parts meet.
-RACE      ?= $(addprefix ./taskhub/,. checkpoint commitlog lease/... partition sched storage/... transport) \
+RACE      ?= $(addprefix ./taskhub/,. checkpoint commitlog lease/... ownership partition placement routing sched storage/... transport verdict) \
              ./plugins/... ./host/... ./bindings/... ./trigger/...
 TESTFLAGS ?=
 
