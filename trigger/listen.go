@@ -18,8 +18,8 @@ type Bound struct {
 // Env is what a listener may use of its host. Its funcs may be called concurrently.
 type Env struct {
 	// Invoke calls a function of this host with a payload in JSON and returns what it
-	// answers, or an error when it fails or ctx ends first. The function may run more
-	// than once.
+	// answers, or an error when it fails or ctx ends first. It never calls twice; after an
+	// error the function may have run.
 	Invoke func(ctx context.Context, function string, payload []byte) ([]byte, error)
 	// Handle gives h the HTTP requests that match a pattern of http.ServeMux, until
 	// remove is called.

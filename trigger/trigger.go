@@ -83,7 +83,7 @@ func (r *Registry) kind(b *protocol.Binding) (Kind, bool) {
 	return k, ok
 }
 
-// Check judges one binding and says whether it is a trigger: ErrUnknownType,
+// Check judges one binding and reports whether it is a trigger: ErrUnknownType,
 // ErrBinding.
 func (r *Registry) Check(b *protocol.Binding) (isTrigger bool, err error) {
 	if _, err := r.Type(b); err != nil {

@@ -1,5 +1,6 @@
-// Package durableclient is the durable client of function apps: the HostServices
-// of the plugin contract over a task hub's client and the host's file store.
+// Package durableclient is the durableClient binding: it answers what an app asks its host
+// by durable.HostClient, over a task hub's client and the host's file store (the HostServices
+// of the plugin contract). The HTTP client for other programs is plugins/durable/client.
 // gRPC status codes are chosen here and nowhere else.
 package durableclient
 

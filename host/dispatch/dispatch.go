@@ -2,6 +2,10 @@
 // items of the engine's partitions, and the calls of triggers, sends each to the app
 // that has its function while fewer than the host's limit run, and carries the answers
 // back. The engine's work for a function that no app has waits for one to appear.
+//
+// Lock: Dispatcher.mu, under which App.Send and the function of Yield are called; partitions
+// and callers of Invoke are answered without it. It may import work, history, protocol,
+// supervisor and trigger.
 package dispatch
 
 import (
@@ -103,7 +107,7 @@ type asked struct {
 	results func([]*work.Result)
 }
 
-// byEngine says whether the engine can cancel an item, by its token.
+// byEngine reports whether the engine can cancel an item, by its token.
 func (it *item) byEngine() bool { return it.call == nil && it.kind.Cancellable() }
 
 // Submit implements work.Executor.

@@ -21,7 +21,7 @@ type Function struct {
 	Bindings []*protocol.Binding
 }
 
-// available says whether work can be sent; a nil Function is one that no app has.
+// available reports whether work can be sent; a nil Function is one that no app has.
 func (f *Function) available() bool { return f != nil && f.Handle != nil }
 
 // routes finds functions. Callers mostly spell a name as it was registered, so

@@ -95,7 +95,7 @@ func (r reader) checkURL(path, text string) {
 	}
 }
 
-// plain says whether every store takes s as a segment of a key (storage.CheckKey).
+// plain reports whether every store takes s as a segment of a key (storage.CheckKey).
 func plain(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -51,7 +51,7 @@ type Options struct {
 // Host is what the API asks of the host that it runs in. Its methods may be called
 // concurrently.
 type Host interface {
-	// Ready says whether requests can be served at all; it is asked each time, so
+	// Ready reports whether requests can be served at all; it is asked each time, so
 	// it must be cheap (F§3.1 W17).
 	Ready() bool
 	Status() HostStatus

@@ -110,7 +110,7 @@ func (a *api) admit(w http.ResponseWriter, q query) bool {
 	return true
 }
 
-// serveInstances says whether a route matched; segs come after "instances".
+// serveInstances reports whether a route matched; segs come after "instances".
 func (a *api) serveInstances(w http.ResponseWriter, r *http.Request, q query, segs []string) bool {
 	switch {
 	case len(segs) == 0 && r.Method == http.MethodGet:

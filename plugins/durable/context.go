@@ -46,7 +46,7 @@ func (c *OrchestrationContext) Tags() map[string]string { return c.x.tags }
 // on each replay, constant until the next await that parks, and never going back.
 func (c *OrchestrationContext) CurrentUTCDateTime() time.Time { return c.x.now }
 
-// IsReplaying says whether the code runs over history that it has run over before.
+// IsReplaying reports whether the code runs over history that it has run over before.
 func (c *OrchestrationContext) IsReplaying() bool { return c.x.replaying }
 
 // NewGUID returns a UUID of version 5 that is the same on each replay and

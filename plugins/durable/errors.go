@@ -73,7 +73,7 @@ func (e *TaskFailedError) Error() string {
 // Unwrap is the failure itself.
 func (e *TaskFailedError) Unwrap() error { return e.Failure }
 
-// IsCausedBy says whether err, or an error in its chain on either side of the
+// IsCausedBy reports whether err, or an error in its chain on either side of the
 // wire, has the type E. For a failure that crossed the wire the type's name decides.
 func IsCausedBy[E error](err error) bool {
 	if _, ok := errors.AsType[E](err); ok {

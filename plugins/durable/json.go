@@ -82,7 +82,7 @@ func decode[T any](p *wrapperspb.StringValue, out *T) error {
 	return nil
 }
 
-// plainText says whether s stands in JSON as it is: printable ASCII without the
+// plainText reports whether s stands in JSON as it is: printable ASCII without the
 // characters that encoding/json escapes.
 func plainText(s string) bool {
 	for i := range len(s) {

@@ -108,7 +108,7 @@ func (s *sender) end() {
 	}
 }
 
-// round sends what is queued, and says whether that was anything. Nothing is when somebody
+// round sends what is queued, and reports whether that was anything. Nothing is when somebody
 // else is sending: that one looks again, or pokes run.
 func (s *sender) round() (any bool, err error) {
 	s.mu.Lock()

@@ -51,7 +51,7 @@ func (t Task[T]) Await() (T, error) {
 	return out, nil
 }
 
-// Done says whether the task is finished, so that Await would not park.
+// Done reports whether the task is finished, so that Await would not park.
 func (t Task[T]) Done() bool { return t.f != nil && t.f.done }
 
 // Cancel gives up a timer or a wait for an external event: the task ends with

@@ -30,7 +30,7 @@ func (k Kind) String() string {
 	return "kind " + strconv.Itoa(int(k))
 }
 
-// Cancellable says whether an app can be asked to end an item of the kind early.
+// Cancellable reports whether an app can be asked to end an item of the kind early.
 func (k Kind) Cancellable() bool { return k != Orchestrator }
 
 // Work is a work item on its way to an app: an *OrchestratorWork, an *ActivityWork or an

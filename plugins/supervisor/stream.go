@@ -47,7 +47,7 @@ type lane struct {
 	credit int // that is left
 }
 
-// ready says whether something may be sent.
+// ready reports whether something may be sent.
 func (l *lane) ready() bool { return l.queue.Len() > 0 && l.credit > 0 }
 
 func newStream(h Handler, hostServices uint32) *stream {
@@ -92,7 +92,7 @@ func (s *stream) send(f *protocol.HostFrame) bool {
 	return true
 }
 
-// mayWrite says whether what waits is a lone item that can be written without blocking. A
+// mayWrite reports whether what waits is a lone item that can be written without blocking. A
 // write blocks when 64 KiB or more are queued in the transport (its write quota); nothing is
 // when the app has read what was sent before. The sender is better for all else: it lets
 // items gather while it sends.
@@ -109,7 +109,7 @@ func (s *stream) queued() (n int) {
 	return n
 }
 
-// ready says whether an item may be sent.
+// ready reports whether an item may be sent.
 func (s *stream) ready() bool {
 	for k := range s.lanes {
 		if s.lanes[k].ready() {
@@ -133,12 +133,12 @@ func (s *stream) writeOut() error {
 	return err
 }
 
-// waiting says whether there is something that could be sent.
+// waiting reports whether there is something that could be sent.
 func (s *stream) waiting() bool {
 	return s.ready() || len(s.cancels)+len(s.evict) > 0 || s.drain || s.draining
 }
 
-// fill fills the frame with what may be sent now and says whether it is worth sending.
+// fill fills the frame with what may be sent now and reports whether it is worth sending.
 // unsent lists items that will not be sent: cancelled while they waited for
 // credit, or overtaken by a drain.
 func (s *stream) fill() (unsent []uint64, ok bool) {

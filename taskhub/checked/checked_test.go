@@ -46,7 +46,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// refused says whether b is refused as damaged, and v is left alone.
+// refused reports whether b is refused as damaged, and v is left alone.
 func refused(b []byte) bool {
 	var got object
 	err := checked.Unmarshal(b, &got)

@@ -76,8 +76,8 @@ func New(cfg Config) *View {
 	return v
 }
 
-// Join begins a new session: what was believed of partitions is forgotten, what was learned
-// of hosts stays. Partitions are moved to this host only when settled has passed.
+// Join begins a new session under self. What is believed of partitions and hosts stays: see
+// Forget. Partitions are moved to this host only when settled has passed.
 func (v *View) Join(now time.Duration, self Peer, settled time.Duration) {
 	v.self, v.joined, v.settled = self, now, settled
 	v.quiet = quiet{}

@@ -59,14 +59,14 @@ func (l *LockFile) Release() error {
 	return l.f.Close()
 }
 
-// ProvenDead says whether the holder of a session is certainly gone: it ran on this
+// ProvenDead reports whether the holder of a session is certainly gone: it ran on this
 // machine, and its lock file can be locked. A file that does not exist proves nothing,
 // since a container may show another file system.
 func ProvenDead(r Record) bool {
 	return r.Machine != "" && r.Machine == MachineID() && r.Lock != "" && Abandoned(r.Lock)
 }
 
-// Abandoned says whether a lock file exists and nobody holds it.
+// Abandoned reports whether a lock file exists and nobody holds it.
 func Abandoned(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // Observer watches the session of another host.
 type Observer struct {
 	Config
-	// Dead, if set, says whether the holder is proven dead, as by a file lock on the
+	// Dead, if set, reports whether the holder is proven dead, as by a file lock on the
 	// same machine: then nobody has to wait for the lease.
 	Dead func(Record) bool
 	// Seen, if set, is told what every look at the session found: its record, or why that

@@ -156,7 +156,7 @@ func Decode(key string, b []byte) (Record, error) {
 // Margin is how long before the lease's end its holder stops trusting it.
 func Margin(lease time.Duration) time.Duration { return min(max(2*time.Second, lease/5), lease/2) }
 
-// Alive says whether the lease can be trusted now. It counts from before the last
+// Alive reports whether the lease can be trusted now. It counts from before the last
 // successful renewal was sent, less the margin.
 func (s *Session) Alive() bool {
 	s.mu.Lock()
@@ -248,7 +248,7 @@ func (s *Session) run(ctx context.Context) {
 		}
 		if err := s.renew(ctx); err != nil && ctx.Err() == nil {
 			s.end(fmt.Errorf("%w: %w", ErrLost, err))
-			_ = s.bury(ctx, err) // else others bury it when its lease has run out
+			_ = s.closeDamaged(ctx, err) // else others close it when its lease has run out
 			return
 		}
 	}
@@ -310,18 +310,18 @@ func (s *Session) Close(ctx context.Context) error {
 	_, err := Update(ctx, s.cfg.Sched, s.cfg.Register, s.key, tag, r.encode())
 	s.end(fmt.Errorf("%w: closed", ErrLost))
 	if err != nil {
-		err = s.bury(ctx, err)
+		err = s.closeDamaged(ctx, err)
 	}
 	s.stop(ErrLost)
 	return err
 }
 
-// bury marks the record as closed if the holder lost it to damage and not to another host,
+// closeDamaged marks the record as closed if the holder lost it to damage and not to another host,
 // so that nobody waits for a lease that nobody holds. It cannot be mended instead: it may
 // have been an eviction before it was damaged. To say that the holder has ended, as it has,
 // is true either way. reason is why the record could not be written; it is returned unless
 // the record was damaged and is closed now.
-func (s *Session) bury(ctx context.Context, reason error) error {
+func (s *Session) closeDamaged(ctx context.Context, reason error) error {
 	if !errors.Is(reason, storage.ErrConflict) || !errors.Is(reason, checked.ErrDamaged) {
 		return reason
 	}

@@ -13,8 +13,8 @@ import (
 
 const (
 	// pollEvery is how often a host that hibernates polls the bucket: others, who cannot
-	// reach it, may have been awake meanwhile. A poll that costs more requests than one lets
-	// the next wait longer: at most seven an hour.
+	// reach it, may have been awake meanwhile. A poll that costs n requests lets the next
+	// wait n times as long, an hour at most.
 	pollEvery    = 10 * time.Minute
 	maxPollCosts = 6
 	// settleFor is how many heartbeats' time the other hosts have to hibernate as well.

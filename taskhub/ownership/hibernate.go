@@ -14,8 +14,8 @@ import (
 // asked of the bucket until somebody wants something (docs/decisions/0016).
 
 // hibernate releases all partitions until they are wanted, and ends the session. It reports
-// whether that has worked; else the term goes on with what is left.
-func (t *term) hibernate() bool {
+// whether that has worked; else the host goes on with what is left.
+func (t *sessionLoop) hibernate() bool {
 	m := t.m
 	m.mu.Lock()
 	if m.Stopping() {
@@ -49,7 +49,7 @@ func (t *term) hibernate() bool {
 }
 
 // releaseAll lets the partitions hibernate, side by side, and reports whether all do.
-func (t *term) releaseAll(slots []slot) bool {
+func (t *sessionLoop) releaseAll(slots []slot) bool {
 	var failed atomic.Bool
 	releases := sched.NewGroup(t.m.cfg.Sched)
 	for n, s := range slots {
@@ -65,11 +65,11 @@ func (t *term) releaseAll(slots []slot) bool {
 			}
 		})
 	}
-	_ = releases.Wait(context.Background()) // each ends with the term's context, or before
+	_ = releases.Wait(context.Background()) // each ends with the session's context, or before
 	return !failed.Load()
 }
 
-func (t *term) release(n int, p *partition.Partition) error {
+func (t *sessionLoop) release(n int, p *partition.Partition) error {
 	wakeAt, err := p.Hibernate(t.ctx)
 	if err != nil {
 		return err

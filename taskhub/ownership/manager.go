@@ -62,7 +62,8 @@ type slot struct {
 	exec Executor
 }
 
-// Manager decides which partitions this host serves, and serves them.
+// Manager carries out what its View plans: it holds the host's session, and claims, serves and
+// gives up partitions. Its methods may be called concurrently.
 type Manager struct {
 	cfg    Config
 	ctx    context.Context // of the Manager's life

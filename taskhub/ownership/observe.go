@@ -35,7 +35,7 @@ func (m *Manager) readRoot(ctx context.Context, n int) {
 }
 
 // awaitEnd returns when a silent owner's session has ended, and its partitions are free.
-func (t *term) awaitEnd(ctx context.Context, owner string) {
+func (t *sessionLoop) awaitEnd(ctx context.Context, owner string) {
 	m := t.m
 	observer := lease.Observer{
 		Config: m.cfg.Lease, Dead: m.cfg.Dead,

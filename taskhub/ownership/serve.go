@@ -12,7 +12,7 @@ import (
 
 // serve opens a partition again and again, as long as it is this host's. ended is the
 // session that is known to have ended, if it owned the partition before.
-func (t *term) serve(n int, ended string) {
+func (t *sessionLoop) serve(n int, ended string) {
 	m := t.m
 	for attempt := 0; t.ctx.Err() == nil && !m.Stopping(); attempt++ {
 		part, exec, err := m.cfg.Open(t.ctx, t.session, n, ended)
@@ -60,7 +60,7 @@ func (m *Manager) givenUp(n int, part *partition.Partition) bool {
 }
 
 // goOn notes why a partition is not served, and reports whether to try again.
-func (t *term) goOn(n int, err error) bool {
+func (t *sessionLoop) goOn(n int, err error) bool {
 	m := t.m
 	var corrupt *partition.CorruptError
 	switch {

@@ -33,7 +33,7 @@ func (c *calls) add(ended func(error)) (forget func()) {
 	}
 }
 
-// waiting says whether somebody waits for an answer.
+// waiting reports whether somebody waits for an answer.
 func (c *calls) waiting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -240,13 +240,13 @@ func (g *garbage) named() map[string]bool {
 
 // trimBelow is the bound that has been needless for the whole grace.
 func (g *garbage) trimBelow() uint64 {
-	var ripe uint64
+	var due uint64
 	for _, b := range g.bounds {
 		if g.cfg.Sched.Mono()-b.at >= grace() {
-			ripe = b.seq
+			due = b.seq
 		}
 	}
-	return ripe
+	return due
 }
 
 // collect deletes what has been needless for the whole grace, a portion at a time, and
@@ -256,7 +256,7 @@ func (g *garbage) collect(ctx context.Context, payloads []string) (collected []s
 	if err := g.sweep(ctx, now); err != nil {
 		return nil
 	}
-	for _, name := range ripe(g.tables, now) {
+	for _, name := range due(g.tables, now) {
 		if g.remove(ctx, g.cfg.tablePrefix()+name) {
 			delete(g.tables, name)
 		}

@@ -59,7 +59,7 @@ func (p *Partition) maybeCommit() {
 	})
 }
 
-// awaitShort says whether the commit should wait a little for work that is about to
+// awaitShort reports whether the commit should wait a little for work that is about to
 // come back.
 func (p *Partition) awaitShort() bool {
 	now := p.cfg.Sched.Mono()

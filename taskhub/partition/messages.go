@@ -17,7 +17,7 @@ type intake struct {
 	queues map[int][]received // by sender, while one of them waits
 }
 
-// waiting says whether messages wait for a payload.
+// waiting reports whether messages wait for a payload.
 func (i *intake) waiting() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()

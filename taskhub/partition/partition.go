@@ -152,7 +152,7 @@ func (r *reading) Scan(lo, hi []byte) iter.Seq2[kv.Entry, error] {
 	}
 }
 
-// givenUp says whether another host may own the partition, though the session lives.
+// givenUp reports whether another host may own the partition, though the session lives.
 func (p *Partition) givenUp() bool {
 	return p.released.Fired() && !planted.Is(planted.ReadsWhileReleasing)
 }

@@ -101,7 +101,7 @@ func checkPayload(key string, ref history.PayloadRef, b []byte) error {
 	return nil
 }
 
-// hasLarge says whether results hold a payload that must be stored first.
+// hasLarge reports whether results hold a payload that must be stored first.
 func (s *payloadStore) hasLarge(results []*work.Result) bool {
 	for _, r := range results {
 		if r.Activity != nil && large(r.Activity.Result) || r.Episode != nil && slices.ContainsFunc(r.Episode.Actions, carriesLarge) {
@@ -215,7 +215,7 @@ func tooLarge(what string, err error) *history.TaskFailureDetails {
 	return &history.TaskFailureDetails{ErrorType: core.ErrorTypePayloadTooLarge, ErrorMessage: what + ": " + err.Error(), IsNonRetriable: true}
 }
 
-// isForeign says whether a message refers to a payload object of another partition.
+// isForeign reports whether a message refers to a payload object of another partition.
 func (s *payloadStore) isForeign(m *core.Message) bool {
 	return history.IsPayloadRef(m.GetStart().GetInput()) || m.GetEvent().GetPayload()
 }

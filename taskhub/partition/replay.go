@@ -14,7 +14,7 @@ import (
 // What is in the bucket is not in doubt, so that the partition is opened again later.
 var errState = errors.New("working state")
 
-// damaged says whether err means that something stored is damaged or contradicts another
+// damaged reports whether err means that something stored is damaged or contradicts another
 // object, as opposed to a store or a disk that failed.
 func damaged(err error) bool {
 	var corrupt *CorruptError

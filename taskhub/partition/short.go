@@ -44,7 +44,7 @@ func (s *shortWorkOut) end(t work.Token, now time.Duration) {
 	}
 }
 
-// any says whether short work is out that is young enough to be about to end.
+// any reports whether short work is out that is young enough to be about to end.
 func (s *shortWorkOut) any(now time.Duration) bool {
 	n := 0
 	for ; n < len(s.queue); n++ {

@@ -55,7 +55,7 @@ func (g *garbage) sweep(ctx context.Context, now time.Duration) error {
 	return nil
 }
 
-// remove deletes one object and says whether that is certain. Not without a lease: who
+// remove deletes one object and reports whether that is certain. Not without a lease: who
 // has lost it does not know any more what the root names.
 func (g *garbage) remove(ctx context.Context, key string) bool {
 	ctx, cancel := g.cfg.Sched.WithTimeout(ctx, tidyTimeout)
@@ -78,8 +78,8 @@ func grace() time.Duration {
 	return deleteGrace
 }
 
-// ripe lists, in order, the names that have been needless for the whole grace.
-func ripe(since map[string]time.Duration, now time.Duration) []string {
+// due lists, in order, the names that have been needless for the whole grace.
+func due(since map[string]time.Duration, now time.Duration) []string {
 	var names []string
 	for name, at := range since {
 		if now-at >= grace() {

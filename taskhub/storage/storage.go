@@ -83,7 +83,7 @@ var (
 // MaxObject is the largest body in bytes, the biggest payload plus its frame.
 const MaxObject = 72 << 20
 
-// CheckKey says whether every store can hold key: '/'-separated segments of 1 to
+// CheckKey reports whether every store can hold key: '/'-separated segments of 1 to
 // 200 bytes out of letters, digits, '.', '_', '-' and '=', none of them "." or
 // "..", 900 bytes in all (MinIO and posix gateways refuse or lose others; see
 // ecosystem measurements in docs/architecture.md).

@@ -31,12 +31,12 @@ func (k Kind) Items() string {
 	return "activities"
 }
 
-// Replayed says whether an item of the kind can run twice without harm, because it does
+// Replayed reports whether an item of the kind can run twice without harm, because it does
 // nothing but compute what follows from history. The others have effects in the world:
 // they are begun again only when nobody runs them.
 func (k Kind) Replayed() bool { return k == Orchestrator }
 
-// Parked says whether an executor keeps the state of an execution between items of the
+// Parked reports whether an executor keeps the state of an execution between items of the
 // kind (see Episode.Position), so that the next one is best handed to the same executor.
 func (k Kind) Parked() bool { return k == Orchestrator }
 

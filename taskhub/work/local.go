@@ -5,13 +5,14 @@ package work
 // run everything. The methods may be called concurrently, and do not call back.
 type Local interface {
 	Executor
-	// Has says whether it has a function, be its app restarting.
+	// Has reports whether it has a function, be its app restarting.
 	Has(f Function) bool
 	// Free is how many more items of a kind it can begin at once; never negative.
 	Free(k Kind) int
 	// Offers lists the functions that it has, each once, sorted by kind and name.
 	Offers() []Function
 	// Yield answers as Abandoned what waits for functions that it has not, and that
-	// elsewhere says another host has.
+	// elsewhere says another host has. elsewhere is called under the executor's lock: it
+	// must not block or call the executor.
 	Yield(elsewhere func(Function) bool)
 }

@@ -1,6 +1,6 @@
 // Package work is what the engine hands out and gets back: episodes of
-// orchestrators and activity calls, and their results. It is a leaf: it imports
-// history and the standard library.
+// orchestrators and activity calls, and their results. It imports history and the standard
+// library, and holds no lock.
 package work
 
 // Token identifies one attempt at one work item. A result is taken only if its
@@ -11,7 +11,7 @@ type Token struct {
 	Serial    uint64 // grows with each work item handed out under this epoch
 }
 
-// Newer says whether t was handed out after u, for the same partition.
+// Newer reports whether t was handed out after u, for the same partition.
 func (t Token) Newer(u Token) bool {
 	return t.Partition == u.Partition && (t.Epoch > u.Epoch || t.Epoch == u.Epoch && t.Serial > u.Serial)
 }

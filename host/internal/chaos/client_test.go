@@ -227,7 +227,7 @@ func TestHastyClientRepeatsUnderOneKey(t *testing.T) {
 	}
 }
 
-// givesUp says whether a client with this seed gives up its first request: after the key
+// givesUp reports whether a client with this seed gives up its first request: after the key
 // and the choice of one host it draws whether.
 func givesUp(seed uint64) bool {
 	rng := rand.New(rand.NewPCG(seed, 0))

@@ -60,7 +60,7 @@ func modelOf(name string) porcupine.Model {
 	}
 }
 
-// step says whether o can be what happens next, and what is then.
+// step reports whether o can be what happens next, and what is then.
 func (s state) step(o op) (bool, state) {
 	next := s
 	switch o.Kind {

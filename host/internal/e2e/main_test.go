@@ -16,7 +16,7 @@ const (
 	testApp         = "host/internal/e2e/testdata/app"
 )
 
-// long says whether the crash tests run in their long form, as make crash-long does.
+// long reports whether the crash tests run in their long form, as make crash-long does.
 func long() bool { return os.Getenv("DURAFUNC_CHAOS") == "long" }
 
 // deployed is a root with one function app.

@@ -39,7 +39,7 @@ func (s *Spread) Has(host int) int {
 	return n
 }
 
-// Even says whether no host has two partitions more than another.
+// Even reports whether no host has two partitions more than another.
 func (s *Spread) Even() bool {
 	least, most := len(s.Owners), 0
 	for host := range s.Sessions {

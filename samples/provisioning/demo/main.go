@@ -137,7 +137,7 @@ func printReport(out io.Writer, final *client.Instance, devices int) error {
 	return nil
 }
 
-// isTerminal says whether out can be redrawn.
+// isTerminal reports whether out can be redrawn.
 func isTerminal(out io.Writer) bool {
 	f, ok := out.(*os.File)
 	if !ok || os.Getenv("TERM") == "dumb" {

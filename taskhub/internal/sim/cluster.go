@@ -218,7 +218,7 @@ func (c *Cluster) call(what string, f func(ctx context.Context, hub *taskhub.Hub
 	return answer
 }
 
-// unknown says whether an error leaves open what happened, or was a refusal for now.
+// unknown reports whether an error leaves open what happened, or was a refusal for now.
 func unknown(err error) bool {
 	return errors.Is(err, taskhub.ErrUnavailable) || errors.Is(err, taskhub.ErrBusy) || errors.Is(err, errCrashed) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)

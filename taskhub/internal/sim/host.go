@@ -133,5 +133,5 @@ func (h *Host) freeze(d time.Duration, stopMono bool) {
 	}
 }
 
-// frozen says whether the host stands still now.
+// frozen reports whether the host stands still now.
 func (h *Host) frozen() bool { return h.w.now < h.frozenUntil }

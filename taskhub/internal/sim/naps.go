@@ -55,7 +55,7 @@ func (c *client) startsAt(name, id, input string, at time.Time) {
 // settleTime is how long after the storm hosts may still be finding out who is there.
 const settleTime = 5 * time.Minute
 
-// calm says whether nothing disturbs the cluster, nor has lately.
+// calm reports whether nothing disturbs the cluster, nor has lately.
 func (c *Cluster) calm() bool {
 	p := c.plan
 	if p.Skew > 0 || p.ClockSteps > 0 || p.Drift || p.Misfits || p.Stormy > 0 && c.w.now < p.Stormy+settleTime {
@@ -86,7 +86,7 @@ func (c *Cluster) askedAsleep(h *Host) {
 	}
 }
 
-// mayRest says whether nobody has to serve partition n now: all hosts that run sleep, it
+// mayRest reports whether nobody has to serve partition n now: all hosts that run sleep, it
 // was released, and nothing in it is due.
 func (c *Cluster) mayRest(n int) bool {
 	p := c.ref.part(n)
@@ -118,7 +118,7 @@ func (c *Cluster) mayRest(n int) bool {
 	return !c.ref.moves(p)
 }
 
-// moves says whether an instance has events that it could look at.
+// moves reports whether an instance has events that it could look at.
 func (r *Reference) moves(p *refPartition) bool {
 	moves := false
 	err := core.Each(p.db, 0, func(v *core.View) (bool, error) {

@@ -116,7 +116,7 @@ func (n *Network) cut(from, to string, d time.Duration) {
 // heal ends the bad weather and all cuts.
 func (n *Network) heal() { n.Weather, n.cuts = NetWeather{Even: n.Weather.Even}, nil }
 
-// through says whether something gets from one process to another now.
+// through reports whether something gets from one process to another now.
 func (n *Network) through(from, to *end) bool {
 	return !slices.ContainsFunc(n.cuts, func(c *cut) bool { return c.from == from.machine && c.to == to.machine })
 }
@@ -230,7 +230,7 @@ func (e *end) Close() {
 	}
 }
 
-// open says whether the process can be spoken to.
+// open reports whether the process can be spoken to.
 func (e *end) open() bool { return !e.closed && e.host.alive && e.handler != nil }
 
 // lost tells the handler, after d, that an address is not reached.

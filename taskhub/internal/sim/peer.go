@@ -67,7 +67,7 @@ func (p *peer) connect(urgent bool) (l *link, wait time.Duration) {
 	return p.link, 0
 }
 
-// usable says whether the process may still send; a crashed one does not.
+// usable reports whether the process may still send; a crashed one does not.
 func (p *peer) usable() bool { return !p.closed && p.from.open() }
 
 // Close implements transport.Peer.

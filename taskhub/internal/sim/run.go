@@ -106,7 +106,7 @@ func (c *Cluster) drain() error {
 	return c.w.failure
 }
 
-// served says whether every partition is served, or sleeps with good reason.
+// served reports whether every partition is served, or sleeps with good reason.
 func (c *Cluster) served() bool {
 	served := map[int]bool{}
 	for _, s := range c.slots {
@@ -145,7 +145,7 @@ func (c *Cluster) explain() {
 	}
 }
 
-// drained says whether every message that was sent has been taken in.
+// drained reports whether every message that was sent has been taken in.
 func (r *Reference) drained() bool {
 	for src := range len(r.parts) {
 		for dst, sent := range r.part(src).sent {

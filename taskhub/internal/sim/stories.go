@@ -13,7 +13,7 @@ import (
 	"github.com/durafunc/durafunc/taskhub/history"
 )
 
-// raises raises an event once and says whether it was acknowledged.
+// raises raises an event once and reports whether it was acknowledged.
 func (c *client) raises(id, name, data string) (acknowledged bool) {
 	c.doing = "raise " + name + " " + data + " to " + id
 	err := c.c.call(c.doing, func(ctx context.Context, hub *taskhub.Hub) error {
@@ -168,7 +168,7 @@ func (c *client) pauses(id string) {
 	c.ends(id, history.Completed, expectSteps(n))
 }
 
-// held says whether an instance is as it must be after it was suspended. An episode
+// held reports whether an instance is as it must be after it was suspended. An episode
 // that was out at that moment may still have ended it.
 func held(s taskhub.Status) bool { return s == history.Suspended || history.IsTerminal(s) }
 

@@ -198,7 +198,7 @@ func (r *Reference) lookup(id string) (*core.View, *refPartition) {
 	return found, in
 }
 
-// hasRaised says whether the event with that payload was ever committed for the
+// hasRaised reports whether the event with that payload was ever committed for the
 // instance.
 func (r *Reference) hasRaised(id, data string) bool {
 	v, p := r.lookup(id)

@@ -56,7 +56,7 @@ func put(ctx context.Context, p *Proxy, body string) (*http.Response, error) {
 	return (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 }
 
-// reached says whether the server has seen a request already.
+// reached reports whether the server has seen a request already.
 func (s *server) reached() bool {
 	select {
 	case <-s.seen:

@@ -73,7 +73,7 @@ func (t Tree) Child(n int) Tree {
 	return t
 }
 
-// Fails says whether t, a leaf, fails.
+// Fails reports whether t, a leaf, fails.
 func (t Tree) Fails() bool { return t.Fail > 0 && Value(t.Path)%t.Fail == 0 }
 
 // Want is the output of t. A leaf that fails has none; its parent counts it.

@@ -11,8 +11,8 @@ import (
 	"github.com/durafunc/durafunc/taskhub/transport"
 )
 
-// term is the time of one session: it makes a plan again and again, and carries it out.
-type term struct {
+// sessionLoop plans and carries out, again and again, as long as one session lasts.
+type sessionLoop struct {
 	m        *Manager
 	ctx      context.Context // ends with the session
 	session  *lease.Session
@@ -37,7 +37,7 @@ func (m *Manager) serveSession(session *lease.Session, woken bool) (dormant bool
 			m.Replan()
 		}
 	})
-	t := &term{m: m, ctx: ctx, session: session, beside: sched.NewGroup(m.cfg.Sched)}
+	t := &sessionLoop{m: m, ctx: ctx, session: session, beside: sched.NewGroup(m.cfg.Sched)}
 	t.readRoots()
 	for ctx.Err() == nil && !m.Stopping() {
 		plan, again := t.plan()
@@ -70,7 +70,7 @@ func (m *Manager) serveSession(session *lease.Session, woken bool) (dormant bool
 }
 
 // readRoots reads all roots: after it every partition is known to be free or another's.
-func (t *term) readRoots() {
+func (t *sessionLoop) readRoots() {
 	t.m.change(func(v *cluster.View) {
 		clear(t.m.slots)
 		v.Forget()
@@ -83,7 +83,7 @@ func (t *term) readRoots() {
 }
 
 // plan makes a plan; again fires when another one may be due.
-func (t *term) plan() (p cluster.Plan, again sched.Signal) {
+func (t *sessionLoop) plan() (p cluster.Plan, again sched.Signal) {
 	m := t.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,7 +117,7 @@ func (m *Manager) activity() cluster.Activity {
 }
 
 // carryOut begins to serve what the plan claims, and asks for a partition.
-func (t *term) carryOut(p cluster.Plan) {
+func (t *sessionLoop) carryOut(p cluster.Plan) {
 	m := t.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -139,7 +139,7 @@ func (t *term) carryOut(p cluster.Plan) {
 const moveTimeout = 30 * time.Second
 
 // ask asks another host for one of its partitions.
-func (t *term) ask(from cluster.Peer, owned int) {
+func (t *sessionLoop) ask(from cluster.Peer, owned int) {
 	m := t.m
 	ctx, cancel := m.cfg.Sched.WithTimeout(t.ctx, moveTimeout)
 	defer cancel()
@@ -157,7 +157,7 @@ func (t *term) ask(from cluster.Peer, owned int) {
 
 // observe begins to observe the owners that are silent, and ends it for those that speak
 // again. Called with the lock held.
-func (t *term) observe(silent []string) {
+func (t *sessionLoop) observe(silent []string) {
 	for _, owner := range silent {
 		if slices.ContainsFunc(t.observed, func(o observed) bool { return o.owner == owner }) {
 			continue
