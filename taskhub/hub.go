@@ -3,7 +3,7 @@ package taskhub
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -76,7 +76,7 @@ type Hub struct {
 	places *placement.Placement
 	router *routing.Router
 
-	stopped sync.Once
+	stopping atomic.Bool
 }
 
 // Open reads or creates the hub and starts to own its partitions in the background.
@@ -208,10 +208,11 @@ func (h *Hub) Quiesce() { h.owners.Quiesce() }
 // waiting and without replaying. When ctx ends first the partitions are abandoned: nothing
 // is lost, but others wait for the lease. It may be called more than once.
 func (h *Hub) Stop(ctx context.Context) error {
+	first := !h.stopping.Swap(true)
 	err := h.owners.Stop(ctx)
-	h.stopped.Do(func() {
+	if first { // others wait for the end, or for their ctx
 		h.places.Abandon()
 		h.closeNetwork()
-	})
+	}
 	return err
 }

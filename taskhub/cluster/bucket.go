@@ -48,6 +48,7 @@ func (v *View) RootWhileDormant(now, jitter time.Duration, n int, r Root) (owned
 	p := &v.parts[n]
 	if r.Owner != "" {
 		p.Released, p.Epoch = false, max(p.Epoch, r.Epoch)
+		v.changed = append(v.changed, n)
 		return true
 	}
 	if r.Epoch > p.Epoch || !p.Released {
@@ -72,6 +73,7 @@ func (v *View) Observed(now time.Duration, owner Peer, problem string) (told boo
 		}
 		if p.Address == "" && owner.Address != "" {
 			p.Address = owner.Address
+			v.changed = append(v.changed, n)
 			if _, isNew := v.meet(now, owner); isNew {
 				c.Replan = true
 			}

@@ -23,7 +23,7 @@ func (m *Manager) Grant(ctx context.Context, r *transport.Move) *transport.Respo
 	to := cluster.Peer{Session: r.Session, Address: r.Address}
 	m.mu.Lock()
 	n, ok := m.view.Grant(int(r.Owned))
-	if ok && m.slots[n].part.Done().Fired() || m.moving || m.Stopping() {
+	if to.Session == "" || to.Address == "" || ok && m.slots[n].part.Done().Fired() || m.moving || m.Stopping() {
 		ok = false
 	}
 	if !ok {
@@ -69,7 +69,7 @@ func (m *Manager) HandOver(ctx context.Context, n int, to cluster.Peer) error {
 		m.drop(n, s.part, err)
 		return err
 	}
-	m.close(n, func(v *cluster.View) { v.HandedOver(n, s.part.Epoch(), to) })
+	m.closeIf(n, s.part, func(v *cluster.View) { v.HandedOver(n, s.part.Epoch(), to) })
 	m.sendHeartbeat()
 	m.Replan()
 	m.cfg.Log.Info("partition is handed over", "partition", n, "to", to.Session, "elapsed", m.cfg.Sched.Mono()-started)
@@ -80,7 +80,7 @@ func (m *Manager) HandOver(ctx context.Context, n int, to cluster.Peer) error {
 func (m *Manager) drop(n int, p *partition.Partition, reason error) {
 	p.Abandon(reason)
 	_ = p.Done().Wait(context.Background())
-	m.close(n, func(v *cluster.View) { v.Dropped(m.cfg.Sched.Mono(), n, p.Epoch()) })
+	m.closeIf(n, p, func(v *cluster.View) { v.Dropped(m.cfg.Sched.Mono(), n, p.Epoch()) })
 	m.Replan()
 }
 

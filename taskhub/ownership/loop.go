@@ -125,11 +125,14 @@ func (t *sessionLoop) carryOut(p cluster.Plan) {
 		return
 	}
 	for _, n := range p.Claim {
+		if !m.view.Partition(n).Free {
+			continue // somebody has claimed it since the plan was made
+		}
 		ended := m.view.Claiming(n)
 		t.beside.Go(func() { t.serve(n, ended) })
 	}
 	m.publish()
-	if p.Ask != (cluster.Peer{}) {
+	if p.Ask != (cluster.Peer{}) && m.cfg.Sched.Mono() >= m.askAgain {
 		m.asking = true
 		t.beside.Go(func() { t.ask(p.Ask, p.Owned) })
 	}
@@ -152,6 +155,9 @@ func (t *sessionLoop) ask(from cluster.Peer, owned int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asking = false
+	if err != nil || a.Code != transport.Code_OK {
+		m.askAgain = m.cfg.Sched.Mono() + m.view.HeartbeatEvery() // before, it could give none either
+	}
 	m.replan.Fire()
 }
 

@@ -73,13 +73,14 @@ type Manager struct {
 	// leaving: no work and no requests of others are taken any more.
 	leaving, stopping atomic.Bool
 
-	mu      sync.Mutex
-	view    *cluster.View
-	slots   []slot
-	session *lease.Session
-	replan  sched.Signal
-	moving  bool // a partition is being handed over
-	asking  bool // a host is being asked for a partition
+	mu       sync.Mutex
+	view     *cluster.View
+	slots    []slot
+	session  *lease.Session
+	replan   sched.Signal
+	moving   bool          // a partition is being handed over
+	asking   bool          // a host is being asked for a partition
+	askAgain time.Duration // Mono; before it a partition is asked for in vain
 	// released is not nil from when partitions are released to hibernate until the hub wakes;
 	// it fires when they are. wanted: meanwhile somebody wants something.
 	released sched.Signal
@@ -124,6 +125,7 @@ func (m *Manager) Start() {
 // frozen drops everything and joins again.
 func (m *Manager) run() {
 	defer m.ended.Fire()
+	defer m.change(func(v *cluster.View) { v.Close(cluster.Stopped) })
 	dormant := false
 	for {
 		session := m.currentSession()
@@ -133,7 +135,6 @@ func (m *Manager) run() {
 		}
 		// A hub that stops closes its session, and must not join again for it.
 		if m.ctx.Err() != nil || m.Stopping() {
-			m.change(func(v *cluster.View) { v.Close(cluster.Stopped) })
 			return
 		}
 		if !dormant {

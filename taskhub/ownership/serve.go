@@ -82,6 +82,17 @@ func (t *sessionLoop) goOn(n int, err error) bool {
 	return true
 }
 
+// closeIf is close if p is still what is served: a hand-over may outlive its session, whose end
+// has emptied the slot, or the next one filled it.
+func (m *Manager) closeIf(n int, p *partition.Partition, f func(v *cluster.View)) {
+	m.change(func(v *cluster.View) {
+		if m.slots[n].part == p {
+			m.slots[n] = slot{}
+			f(v)
+		}
+	})
+}
+
 // close empties the slot of partition n and tells the View why.
 func (m *Manager) close(n int, f func(v *cluster.View)) {
 	m.change(func(v *cluster.View) {

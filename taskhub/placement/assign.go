@@ -28,14 +28,18 @@ func (as *Assigner) place(b *work.Batch, out *sendBatch) {
 
 // spread puts into out what other hosts get, and returns what this host runs.
 func (as *Assigner) spread(c *choice, items []*work.Item, out *sendBatch) (local []*work.Item) {
+	has := make([]bool, len(items)) // asked before the lock, which all partitions share
+	for n, it := range items {
+		has[n] = c.local.Has(it.Function())
+	}
 	as.p.mu.Lock()
 	defer as.p.mu.Unlock()
-	for _, it := range items {
+	for n, it := range items {
 		sticky := ""
 		if it.Kind.Parked() {
 			sticky = as.sticky[it.Execution]
 		}
-		address, other := c.pick(it.Function(), sticky)
+		address, other := c.pick(it.Function(), has[n], sticky)
 		other = other && it.Size() <= maxItem
 		if it.Kind.Parked() {
 			as.settle(it.Execution, address, other)

@@ -78,14 +78,15 @@ func (p *Placement) Heartbeat(m *transport.Heartbeat) (changed bool) {
 	hosts := p.cfg.Hosts.Hosts()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for address := range p.peers {
-		if address != m.Address && !slices.ContainsFunc(hosts, func(h cluster.Host) bool { return h.Address == address }) {
+	now := p.cfg.Sched.Mono()
+	for address, x := range p.peers {
+		if now-x.lastSeen > p.cfg.Lease && address != m.Address && !slices.ContainsFunc(hosts, func(h cluster.Host) bool { return h.Address == address }) {
 			delete(p.peers, address) // it is forgotten
 		}
 	}
 	x := p.peer(m.Address)
 	took := p.takes(hosts, m.Address)
-	x.lastSeen = p.cfg.Sched.Mono()
+	x.lastSeen = now
 	return x.learn(m) || !took
 }
 

@@ -43,11 +43,11 @@ func (p *Placement) choose() choice {
 // alone reports whether this host runs everything.
 func (c *choice) alone() bool { return len(c.others) == 0 }
 
-// pick is where an item goes: to another host, or to this one's executor. sticky is the
+// pick is where an item goes: to another host, or to this one's executor; local reports that
+// this one has the function. sticky is the
 // address of the host that parks the execution, "" if it is this one or nobody. Called with
 // the Placement's lock held.
-func (c *choice) pick(f work.Function, sticky string) (address string, other bool) {
-	local := c.local.Has(f)
+func (c *choice) pick(f work.Function, local bool, sticky string) (address string, other bool) {
 	key := folded(f)
 	var most *candidate
 	for n := range c.others {

@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -177,25 +178,10 @@ func TestPick(t *testing.T) {
 		{"the host that parks it is full", []work.Function{hello}, 5, host(9, hello), host(0, hello), hello, "b", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := choice{local: offering{has: tt.local}, others: []candidate{{"a", tt.a}, {"b", tt.b}}, free: [work.Kinds]int{tt.free, tt.free}}
-			if got, other := c.pick(tt.f, tt.sticky); got != tt.want || other != (tt.want != "") {
+			c := choice{others: []candidate{{"a", tt.a}, {"b", tt.b}}, free: [work.Kinds]int{tt.free, tt.free}}
+			if got, other := c.pick(tt.f, slices.Contains(tt.local, tt.f), tt.sticky); got != tt.want || other != (tt.want != "") {
 				t.Errorf("it goes to %q", got)
 			}
 		})
 	}
-}
-
-// offering is an executor that tells what it has.
-type offering struct {
-	work.Local
-	has []work.Function
-}
-
-func (o offering) Has(f work.Function) bool {
-	for _, x := range o.has {
-		if folded(x) == folded(f) {
-			return true
-		}
-	}
-	return false
 }

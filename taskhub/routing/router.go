@@ -72,12 +72,15 @@ func (r *Router) Requests() (begun, ended uint64) { return r.begun.Load(), r.end
 // answered in time, and ctx's.
 func (r *Router) Ask(ctx context.Context, n int, q *transport.Request) (*transport.Response, error) {
 	o := r.cfg.Owners.Owner(n)
+	asked := r.cfg.Sched.Now()
+	var last error
 	if o.Serving() {
 		// Without a timer: this is every request but a few.
 		a, err := r.execute(ctx, o.Local, q)
 		if !r.moved(q, err) {
 			return a, err
 		}
+		last = err
 	}
 	q.Hub, q.Partition = r.cfg.Hub, uint32(n)
 	hold, cancel := ctx, context.CancelFunc(func() {})
@@ -85,15 +88,18 @@ func (r *Router) Ask(ctx context.Context, n int, q *transport.Request) (*transpo
 		hold, cancel = r.cfg.Sched.WithTimeout(ctx, holdFor)
 	}
 	defer cancel()
-	return r.askUntil(ctx, hold, n, q)
+	return r.askUntil(ctx, hold, n, q, asked, last)
 }
 
-// askUntil asks whoever is the owner until one answers, or hold ends.
-func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request) (*transport.Response, error) {
-	began, asked := r.cfg.Sched.Mono(), r.cfg.Sched.Now()
-	var last error
+// askUntil asks whoever is the owner until one answers, or hold ends. asked is when the request
+// came, and last how an attempt ended that was made already; nil: there was none.
+func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request, asked time.Time, last error) (*transport.Response, error) {
+	began := r.cfg.Sched.Mono()
 	for {
 		o := r.cfg.Owners.Owner(n)
+		if last != nil && (hold.Err() != nil || r.tooLate(q, asked, last)) {
+			return nil, fmt.Errorf("%w: partition %d is %s: %s: %w", ErrUnavailable, n, o.State, o.Detail, last)
+		}
 		if (o.State == cluster.Parked || o.State == cluster.Stopped) && !o.Serving() {
 			return nil, fmt.Errorf("%w: partition %d is %s: %s", ErrUnavailable, n, o.State, o.Detail)
 		}
@@ -104,7 +110,6 @@ func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request
 		if !errors.Is(err, errNotServing) || last == nil {
 			last = err
 		}
-		lost := !errors.Is(last, errNotServing) // an answer, perhaps
 		if r.cfg.Sched.Mono()-began > recheckAfter {
 			began = r.cfg.Sched.Mono()
 			r.cfg.Owners.Recheck(n)
@@ -113,11 +118,13 @@ func (r *Router) askUntil(ctx, hold context.Context, n int, q *transport.Request
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if hold.Err() != nil || lost && !reads(q) && r.cfg.Sched.Now().Sub(asked).Abs() > repeatFor {
-			o = r.cfg.Owners.Owner(n)
-			return nil, fmt.Errorf("%w: partition %d is %s: %s: %w", ErrUnavailable, n, o.State, o.Detail, last)
-		}
 	}
+}
+
+// tooLate reports whether a request that may have been answered, as last leaves open, came so
+// long ago that its owner may have forgotten its id.
+func (r *Router) tooLate(q *transport.Request, asked time.Time, last error) bool {
+	return last != nil && !errors.Is(last, errNotServing) && !reads(q) && r.cfg.Sched.Now().Sub(asked).Abs() > repeatFor
 }
 
 // askOnce asks the owner that is known.
@@ -128,7 +135,7 @@ func (r *Router) askOnce(ctx context.Context, o *ownership.Owner, q *transport.R
 	switch {
 	case o.Serving():
 		return r.execute(ctx, o.Local, q)
-	case o.Address != "" && o.State == cluster.Elsewhere:
+	case o.Address != "" && o.State == cluster.Elsewhere && r.cfg.Network != nil:
 		return r.forward(ctx, o.Address, q)
 	}
 	return nil, errNotServing
